@@ -1,0 +1,377 @@
+// Package jsonscan reads JSON in one pass without copying it: it validates as RFC 8259 says, and hands out the
+// bytes of what is asked for.
+//
+// It accepts what encoding/json accepts and nothing else (invalid UTF-8 inside a string included), so that a
+// page cut off anywhere is an error before any part of it is used.
+package jsonscan
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math/bits"
+)
+
+// maxDepth bounds nesting, so that hostile input can't exhaust the stack. encoding/json allows 10,000.
+const maxDepth = 10000
+
+// Scanner reads one JSON text from Data. Its methods advance Pos.
+type Scanner struct {
+	Data  []byte
+	Pos   int
+	depth int
+}
+
+// SyntaxError is the first thing wrong with a text.
+type SyntaxError struct {
+	Pos  int
+	What string
+}
+
+func (e *SyntaxError) Error() string { return fmt.Sprintf("bad JSON at byte %d: %s", e.Pos, e.What) }
+
+func (s *Scanner) fail(what string) error { return &SyntaxError{Pos: s.Pos, What: what} }
+
+// Space skips white space and returns the next byte, or 0 at the end.
+func (s *Scanner) Space() byte {
+	for ; s.Pos < len(s.Data); s.Pos++ {
+		switch c := s.Data[s.Pos]; c {
+		case ' ', '\t', '\n', '\r':
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// End fails unless nothing but white space is left.
+func (s *Scanner) End() error {
+	if s.Space(); s.Pos < len(s.Data) {
+		return s.fail("data after the end")
+	}
+	return nil
+}
+
+// Object reads an object, calling f with each key as it stands between its quotes, the scanner at the key's
+// value. f must read that value.
+func (s *Scanner) Object(f func(key []byte) error) error {
+	if s.Space() != '{' {
+		return s.fail("an object must begin with {")
+	}
+	if s.depth++; s.depth > maxDepth {
+		return s.fail("nested too deep")
+	}
+	s.Pos++
+	if s.Space() == '}' {
+		s.Pos++
+		s.depth--
+		return nil
+	}
+	for {
+		if s.Space() != '"' {
+			return s.fail("a key must be a string")
+		}
+		key, escaped, err := s.str()
+		if err != nil {
+			return err
+		}
+		if escaped {
+			if text, ok := unquote(key); ok {
+				key = []byte(text)
+			}
+		}
+		if s.Space() != ':' {
+			return s.fail("a key must be followed by a colon")
+		}
+		s.Pos++
+		s.Space()
+		if err := f(key); err != nil {
+			return err
+		}
+		switch s.Space() {
+		case ',':
+			s.Pos++
+		case '}':
+			s.Pos++
+			s.depth--
+			return nil
+		default:
+			return s.fail("an object must go on with a comma or end")
+		}
+	}
+}
+
+// Array reads an array, calling f with the scanner at each element. f must read that element.
+func (s *Scanner) Array(f func() error) error {
+	if s.Space() != '[' {
+		return s.fail("an array must begin with [")
+	}
+	if s.depth++; s.depth > maxDepth {
+		return s.fail("nested too deep")
+	}
+	s.Pos++
+	if s.Space() == ']' {
+		s.Pos++
+		s.depth--
+		return nil
+	}
+	for {
+		s.Space()
+		if err := f(); err != nil {
+			return err
+		}
+		switch s.Space() {
+		case ',':
+			s.Pos++
+		case ']':
+			s.Pos++
+			s.depth--
+			return nil
+		default:
+			return s.fail("an array must go on with a comma or end")
+		}
+	}
+}
+
+// Value reads one value of any kind and returns its bytes.
+func (s *Scanner) Value() ([]byte, error) {
+	s.Space()
+	start := s.Pos
+	if err := s.skip(); err != nil {
+		return nil, err
+	}
+	return s.Data[start:s.Pos], nil
+}
+
+// skip reads one value at Pos. It repeats the loops of Object and Array without their callbacks: this is where
+// nearly all of a page goes by.
+func (s *Scanner) skip() error {
+	if s.Pos >= len(s.Data) {
+		return s.fail("unexpected end")
+	}
+	switch c := s.Data[s.Pos]; {
+	case c == '"':
+		_, _, err := s.str()
+		return err
+	case c == '{':
+		return s.skipMany('}')
+	case c == '[':
+		return s.skipMany(']')
+	case c == '-' || c >= '0' && c <= '9':
+		return s.number()
+	case c == 't':
+		return s.literal("true")
+	case c == 'f':
+		return s.literal("false")
+	case c == 'n':
+		return s.literal("null")
+	}
+	return s.fail("unexpected byte")
+}
+
+func (s *Scanner) skipMany(end byte) error {
+	if s.depth++; s.depth > maxDepth {
+		return s.fail("nested too deep")
+	}
+	s.Pos++
+	if s.Space() == end {
+		s.Pos++
+		s.depth--
+		return nil
+	}
+	for {
+		if end == '}' {
+			if s.Space() != '"' {
+				return s.fail("a key must be a string")
+			}
+			if _, _, err := s.str(); err != nil {
+				return err
+			}
+			if s.Space() != ':' {
+				return s.fail("a key must be followed by a colon")
+			}
+			s.Pos++
+		}
+		s.Space()
+		if err := s.skip(); err != nil {
+			return err
+		}
+		switch s.Space() {
+		case ',':
+			s.Pos++
+		case end:
+			s.Pos++
+			s.depth--
+			return nil
+		default:
+			return s.fail("a comma or the end is missing")
+		}
+	}
+}
+
+func (s *Scanner) literal(word string) error {
+	if len(s.Data)-s.Pos < len(word) || string(s.Data[s.Pos:s.Pos+len(word)]) != word {
+		return s.fail("unexpected word")
+	}
+	s.Pos += len(word)
+	return nil
+}
+
+func (s *Scanner) number() error {
+	d, i := s.Data, s.Pos
+	digits := func() bool {
+		from := i
+		for i < len(d) && d[i] >= '0' && d[i] <= '9' {
+			i++
+		}
+		return i > from
+	}
+	if d[i] == '-' {
+		i++
+	}
+	switch {
+	case i < len(d) && d[i] == '0':
+		i++
+	case !digits():
+		return s.fail("bad number")
+	}
+	if i < len(d) && d[i] == '.' {
+		i++
+		if !digits() {
+			return s.fail("bad number")
+		}
+	}
+	if i < len(d) && (d[i] == 'e' || d[i] == 'E') {
+		i++
+		if i < len(d) && (d[i] == '+' || d[i] == '-') {
+			i++
+		}
+		if !digits() {
+			return s.fail("bad number")
+		}
+	}
+	s.Pos = i
+	return nil
+}
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// str reads a string and returns what stands between its quotes, and whether that has an escape. It looks at
+// eight bytes at a time for a quote, a backslash or a control character.
+func (s *Scanner) str() (raw []byte, escaped bool, err error) {
+	d, i := s.Data, s.Pos+1
+	start := i
+	for {
+		for i+8 <= len(d) {
+			w := binary.LittleEndian.Uint64(d[i:])
+			quote, slash := w^(ones*'"'), w^(ones*'\\')
+			hit := ((quote - ones) &^ quote) | ((slash - ones) &^ slash) | ((w - ones*0x20) &^ w)
+			if hit &= highs; hit != 0 {
+				i += bits.TrailingZeros64(hit) >> 3
+				break
+			}
+			i += 8
+		}
+		if i >= len(d) {
+			s.Pos = i
+			return nil, false, s.fail("unexpected end in a string")
+		}
+		switch c := d[i]; {
+		case c == '"':
+			s.Pos = i + 1
+			return d[start:i], escaped, nil
+		case c == '\\':
+			escaped = true
+			if i+1 >= len(d) {
+				s.Pos = i
+				return nil, false, s.fail("unexpected end in a string")
+			}
+			switch d[i+1] {
+			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+				i += 2
+			case 'u':
+				if i+6 > len(d) || !hex4(d[i+2:i+6]) {
+					s.Pos = i
+					return nil, false, s.fail("bad \\u escape")
+				}
+				i += 6
+			default:
+				s.Pos = i
+				return nil, false, s.fail("bad escape")
+			}
+		case c < 0x20:
+			s.Pos = i
+			return nil, false, s.fail("control character in a string")
+		default:
+			i++
+		}
+	}
+}
+
+func hex4(b []byte) bool {
+	for _, c := range b {
+		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
+			return false
+		}
+	}
+	return true
+}
+
+func unquote(raw []byte) (string, bool) {
+	var text string
+	quoted := make([]byte, 0, len(raw)+2)
+	quoted = append(append(append(quoted, '"'), raw...), '"')
+	err := json.Unmarshal(quoted, &text)
+	return text, err == nil
+}
+
+// Lookup returns the bytes of the value at path in an object, keys in exact case, and whether it is there.
+// Where a key stands twice the last one counts, as in encoding/json. obj must be valid JSON.
+func Lookup(obj []byte, path ...string) ([]byte, bool) {
+	if len(path) == 0 {
+		return obj, true
+	}
+	s := Scanner{Data: obj}
+	var found []byte
+	err := s.Object(func(key []byte) error {
+		v, err := s.Value()
+		if string(key) == path[0] {
+			found = v
+		}
+		return err
+	})
+	if err != nil || found == nil {
+		return nil, false
+	}
+	return Lookup(found, path[1:]...)
+}
+
+// String returns the text of a JSON string value; false for a value of another kind.
+func String(value []byte) (string, bool) {
+	if len(value) < 2 || value[0] != '"' {
+		return "", false
+	}
+	s := Scanner{Data: value}
+	raw, escaped, err := s.str()
+	if err != nil || s.Pos != len(value) {
+		return "", false
+	}
+	if !escaped {
+		return string(raw), true
+	}
+	return unquote(raw)
+}
+
+// Bool returns a JSON true or false; ok is false for a value of another kind.
+func Bool(value []byte) (v, ok bool) {
+	switch string(value) {
+	case "true":
+		return true, true
+	case "false":
+		return false, true
+	}
+	return false, false
+}
