@@ -1,5 +1,5 @@
-// Package pki makes a throw-away certificate authority and the certificates it signs, for `simulate
-// --tls-dir` and for tests against real receivers. Nothing it makes is meant to guard anything.
+// Package pki reads certificate authorities, and makes a throw-away one with the certificates it signs, for
+// `simulate --tls-dir` and for tests against real receivers. Nothing it makes is meant to guard anything.
 package pki
 
 import (
