@@ -1,0 +1,243 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"s1stream/sink/format"
+)
+
+const (
+	fileKeep      = 8 << 20         // a larger buffer is not kept for the next batch
+	fileCloseWait = 2 * time.Second // for a write that hangs, as on a pipe that nobody reads
+)
+
+// File writes JSON lines to a file or to standard output.
+//
+// In a regular file an ack means fsynced. A batch is one write and one fsync; if either fails, the file is cut
+// back to where the batch began, so that no torn line stays. On a pipe, a terminal or a device an ack means
+// that the kernel has it.
+//
+// Writes to files know no context. Each therefore has a goroutine that Write waits for, and if ctx ends first,
+// the next Write waits for it before anything else: the goroutine alone touches what is below busy.
+type File struct {
+	cfg    FileConfig
+	deps   Deps
+	path   string   // resolved; "-" for standard output
+	stdout *os.File // what "-" stands for
+	stream bool     // a pipe, a terminal or a device: no fsync, no rotation, no lock
+	fsync  func(*os.File) error
+
+	busy chan error // gets the result of the write under way; nil if there is none
+
+	buf   []byte
+	f     *os.File // nil while not open
+	lock  *os.File
+	fresh bool // the name of f is not known to be on disk
+}
+
+var _ Sink = (*File)(nil)
+
+// NewFile opens nothing: a disk that is missing is the first Write's error, and may be back by the second.
+func NewFile(cfg FileConfig, d Deps) (*File, error) { return newFile(cfg, d, os.Stdout) }
+
+func newFile(cfg FileConfig, d Deps, stdout *os.File) (*File, error) {
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &File{cfg: cfg, deps: d, path: cfg.resolve(d), stdout: stdout, fsync: (*os.File).Sync}
+	if s.path == "-" {
+		fi, err := stdout.Stat()
+		if err != nil {
+			return nil, fmt.Errorf("path: standard output is closed: %w", err)
+		}
+		s.stream = !fi.Mode().IsRegular()
+	} else {
+		s.stream = fileIsStream(s.path)
+	}
+	return s, nil
+}
+
+// Grade implements Sink.
+func (s *File) Grade() Grade {
+	if s.stream {
+		return BestEffort
+	}
+	return Acknowledged
+}
+
+// Write implements Sink. It takes all of a batch or none of it. A missing directory, a lack of permission
+// and a lock that another holds are *DeniedError.
+func (s *File) Write(ctx context.Context, records []Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	if err := s.wait(ctx); err != nil {
+		return err
+	}
+	s.buf = s.buf[:0]
+	if cap(s.buf) > fileKeep {
+		s.buf = nil
+	}
+	for _, r := range records {
+		start := len(s.buf)
+		s.buf = append(s.buf, r.Body...)
+		format.Flatten(s.buf[start:])
+		s.buf = append(s.buf, '\n')
+	}
+	done := make(chan error, 1)
+	s.busy = done
+	go func() { done <- s.guarded() }()
+	select {
+	case err := <-done:
+		s.busy = nil
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("write %s: %w", s.name(), ctx.Err())
+	}
+}
+
+// wait waits for a write that an earlier ctx did not wait for. Its result comes too late to count.
+func (s *File) wait(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("write %s: %w", s.name(), err)
+	}
+	if s.busy == nil {
+		return nil
+	}
+	select {
+	case <-s.busy:
+		s.busy = nil
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("write %s: an earlier write still hangs: %w", s.name(), ctx.Err())
+	}
+}
+
+// Close implements Sink. A write that hangs is waited for briefly; it ends with the process.
+func (s *File) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), fileCloseWait)
+	defer cancel()
+	if err := s.wait(ctx); err != nil {
+		return err
+	}
+	return errors.Join(s.release(), s.unlock())
+}
+
+// guarded is the write, with a panic as an unknown outcome: the line can't guard another goroutine.
+func (s *File) guarded() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("write %s: panic: %v", s.name(), p)
+		}
+	}()
+	switch {
+	case s.path == "-":
+		return s.writeStdout()
+	case s.stream:
+		return s.writeStream()
+	}
+	return s.writeFile()
+}
+
+func (s *File) writeStdout() error {
+	if _, err := s.stdout.Write(s.buf); err != nil {
+		return fmt.Errorf("write %s: %w", s.name(), err)
+	}
+	if s.stream {
+		return nil
+	}
+	// Asked by the kind of file, not by trying: EINVAL from fsync means a pipe only where it is one.
+	if err := s.fsync(s.stdout); err != nil {
+		return fmt.Errorf("fsync %s: %w", s.name(), err)
+	}
+	return nil
+}
+
+func (s *File) writeStream() error {
+	if s.f == nil {
+		// Without O_NONBLOCK the open of a pipe would wait until somebody reads it.
+		f, err := os.OpenFile(s.path, os.O_WRONLY|os.O_APPEND|fileNonblock, 0)
+		if err != nil {
+			return fileError("open", err)
+		}
+		s.f = f
+	}
+	if _, err := s.f.Write(s.buf); err != nil {
+		return errors.Join(fileError("write", err), s.release())
+	}
+	return nil
+}
+
+// writeFile appends the batch and makes it durable, or leaves the file as it was.
+func (s *File) writeFile() error {
+	size, err := s.ready()
+	if err != nil {
+		return err
+	}
+	if s.cfg.MaxSize > 0 && size > 0 && size+int64(len(s.buf)) > int64(s.cfg.MaxSize) {
+		if err := s.rotate(); err != nil {
+			return err
+		}
+		if size, err = s.ready(); err != nil {
+			return err
+		}
+	}
+	if _, err := s.f.Write(s.buf); err != nil {
+		return s.undo(size, fileError("write", err))
+	}
+	if err := s.fsync(s.f); err != nil {
+		// Whether the pages are on disk can't be asked again of this descriptor: it may answer yes wrongly.
+		return s.undo(size, fileError("fsync", err))
+	}
+	return s.syncDirOnce()
+}
+
+// undo cuts a batch off that did not become durable, and closes the file; the next Write opens it anew.
+func (s *File) undo(size int64, cause error) error {
+	if err := s.f.Truncate(size); err != nil {
+		cause = errors.Join(cause, fileError("cut back", err)) // open cuts at least the torn line off
+	}
+	return errors.Join(cause, s.release())
+}
+
+func (s *File) release() error {
+	if s.f == nil {
+		return nil
+	}
+	f := s.f
+	s.f = nil
+	return f.Close()
+}
+
+func (s *File) name() string {
+	if s.path == "-" {
+		return "standard output"
+	}
+	return s.path
+}
+
+// fileError says what could not be done. What an operator must change is a *DeniedError.
+func fileError(verb string, err error) error {
+	remedy := ""
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		remedy = ": give s1stream's user the right to write there"
+	case errors.Is(err, fs.ErrNotExist):
+		remedy = ": create the directory"
+	case errors.Is(err, fileReadOnly):
+		remedy = ": the file system is read-only"
+	case errors.Is(err, fileNoReader):
+		remedy = ": nobody reads the pipe"
+	case errors.Is(err, fileIsDir), errors.Is(err, fileNotDir):
+		remedy = ": path must name a file in a directory"
+	default:
+		return fmt.Errorf("%s: %w", verb, err)
+	}
+	return &DeniedError{fmt.Errorf("%s: %w%s", verb, err, remedy)}
+}

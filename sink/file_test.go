@@ -1,0 +1,251 @@
+package sink
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"s1stream/internal/event"
+)
+
+func fileTestSink(t *testing.T, cfg FileConfig) *File {
+	t.Helper()
+	s, err := NewFile(cfg, Deps{Name: "archive", Source: "emea"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func fileTestRecords(bodies ...string) []Record {
+	var out []Record
+	for _, b := range bodies {
+		out = append(out, Record{Body: []byte(b), Event: &event.Event{Raw: []byte(b), ID: b}})
+	}
+	return out
+}
+
+func fileWrite(t *testing.T, s *File, bodies ...string) {
+	t.Helper()
+	if err := s.Write(t.Context(), fileTestRecords(bodies...)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func fileWant(t *testing.T, path, want string) {
+	t.Helper()
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, string(got)); d != "" {
+		t.Errorf("%s (-want +got):\n%s", filepath.Base(path), d)
+	}
+}
+
+func TestFile_CutsATornLastLineOff(t *testing.T) {
+	long := strings.Repeat("y", 3*fileTailStep)
+	for name, tt := range map[string]struct{ before, kept string }{
+		"nothing there":                 {"", ""},
+		"whole lines":                   {"{1}\n{2}\n", "{1}\n{2}\n"},
+		"a torn line":                   {"{1}\n{2}\n{3", "{1}\n{2}\n"},
+		"a torn line alone":             {"{3", ""},
+		"zeros that a crash left":       {"{1}\n\x00\x00\x00", "{1}\n"},
+		"a torn line of several blocks": {"{1}\n" + long, "{1}\n"},
+		"a line end at a block's edge":  {"{1}\n" + long[:fileTailStep], "{1}\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "f")
+			if err := os.WriteFile(path, []byte(tt.before), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			fileWrite(t, fileTestSink(t, FileConfig{Path: path}), "{new}")
+			fileWant(t, path, tt.kept+"{new}\n")
+		})
+	}
+}
+
+func TestFile_LeavesAFileAloneThatIsNoneOfOurs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "disk.img")
+	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const size = fileTailMax + 3*fileTailStep
+	if err := os.Truncate(path, size); err != nil { // a hole: it takes no room
+		t.Fatal(err)
+	}
+	err := fileTestSink(t, FileConfig{Path: path}).Write(t.Context(), fileTestRecords("{}"))
+	var denied *DeniedError
+	if !errors.As(err, &denied) {
+		t.Errorf("Write: %v, want a DeniedError", err)
+	}
+	if fi, err := os.Stat(path); err != nil || fi.Size() != size {
+		t.Errorf("the file has changed: %v, %v", fi.Size(), err)
+	}
+}
+
+func TestFile_BeginsAnewWhenItsFileIsRenamedOrRemoved(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dir", "f")
+	s := fileTestSink(t, FileConfig{Path: path})
+	fileWrite(t, s, "0")
+	if err := os.RemoveAll(filepath.Dir(path)); err != nil {
+		t.Fatal(err)
+	}
+	fileWrite(t, s, "1")
+	if err := os.Rename(path, path+".old"); err != nil {
+		t.Fatal(err)
+	}
+	fileWrite(t, s, "2")
+	fileWant(t, path+".old", "1\n")
+	fileWant(t, path, "2\n")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	fileWrite(t, s, "3")
+	fileWant(t, path, "3\n")
+	if err := os.Truncate(path, 0); err != nil { // logrotate's copytruncate
+		t.Fatal(err)
+	}
+	fileWrite(t, s, "4")
+	fileWant(t, path, "4\n")
+	if fi, err := os.Stat(path); err != nil || fi.Mode().Perm()&^0o640 != 0 {
+		t.Errorf("mode %v, %v; want 0640 at most", fi.Mode(), err)
+	}
+}
+
+func TestFile_RotatesBySizeAndKeepsSoMany(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	s := fileTestSink(t, FileConfig{Path: path, MaxSize: 10, MaxFiles: 2})
+	fileWrite(t, s, "1234", "5678") // as large as allowed
+	fileWant(t, path, "1234\n5678\n")
+	fileWrite(t, s, "a")
+	fileWrite(t, s, "b")
+	fileWant(t, path, "a\nb\n")
+	fileWant(t, path+".1", "1234\n5678\n")
+	fileWrite(t, s, "larger than a whole file")
+	fileWrite(t, s, "c")
+	fileWant(t, path, "c\n")
+	fileWant(t, path+".1", "larger than a whole file\n")
+	fileWant(t, path+".2", "a\nb\n")
+	if names, _ := filepath.Glob(path + "*"); len(names) != 3 {
+		t.Errorf("files: %v, want three", names)
+	}
+	// A crash between two renames leaves a gap. It is filled, and nothing is deleted for it.
+	if err := os.Rename(path+".1", path+".9"); err != nil {
+		t.Fatal(err)
+	}
+	fileWrite(t, s, "123456789")
+	fileWant(t, path+".1", "c\n")
+	fileWant(t, path+".2", "a\nb\n")
+}
+
+func TestFile_HasOneWriter(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	first := fileTestSink(t, FileConfig{Path: path})
+	fileWrite(t, first, "1")
+	second, err := NewFile(FileConfig{Path: path}, Deps{Name: "other", Source: "apac"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = second.Close() }()
+	err = second.Write(t.Context(), fileTestRecords("2"))
+	var denied *DeniedError
+	if want := fmt.Sprintf("process %d, sink archive, source emea", os.Getpid()); !errors.As(err, &denied) || !strings.Contains(err.Error(), want) {
+		t.Errorf("Write beside another writer: %v, want a denial that names %q", err, want)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	fileWrite(t, second, "2")
+	fileWant(t, path, "1\n2\n")
+}
+
+// The kernel stops a write at the limit in the middle of a line, as a full disk does.
+func TestFile_LeavesNoTornLineWhenADiskIsFull(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	s := fileTestSink(t, FileConfig{Path: path})
+	fileWrite(t, s, "1")
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
+		t.Fatal(err)
+	}
+	signal.Ignore(unix.SIGXFSZ)
+	defer signal.Reset(unix.SIGXFSZ)
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 10, Max: was.Max}); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Write(t.Context(), fileTestRecords("22", "3333333333333333"))
+	if e := unix.Setrlimit(unix.RLIMIT_FSIZE, &was); e != nil {
+		t.Fatal(e)
+	}
+	var denied *DeniedError
+	if !errors.Is(err, unix.EFBIG) || errors.As(err, &denied) {
+		t.Errorf("Write: %v, want a failure that may pass", err)
+	}
+	fileWant(t, path, "1\n")
+	fileWrite(t, s, "22", "3333333333333333")
+	fileWant(t, path, "1\n22\n3333333333333333\n")
+}
+
+func TestFile_DoesNotTrustADescriptorWhoseFsyncFailed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	s := fileTestSink(t, FileConfig{Path: path})
+	var synced []*os.File
+	fail := false
+	s.fsync = func(f *os.File) error {
+		synced = append(synced, f)
+		if fail {
+			return unix.EIO
+		}
+		return f.Sync()
+	}
+	fileWrite(t, s, "1", "2", "3")
+	if len(synced) != 1 {
+		t.Errorf("%d fsyncs for a batch, want 1", len(synced))
+	}
+	fail = true
+	if err := s.Write(t.Context(), fileTestRecords("4")); !errors.Is(err, unix.EIO) {
+		t.Errorf("Write: %v, want the fsync's error", err)
+	}
+	fileWant(t, path, "1\n2\n3\n")
+	fail = false
+	fileWrite(t, s, "4")
+	fileWant(t, path, "1\n2\n3\n4\n")
+	if synced[2] == synced[1] {
+		t.Error("the descriptor whose fsync failed was used again")
+	}
+}
+
+func TestFile_IsDeniedWhatAnOperatorMustMend(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "plain"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fifo := filepath.Join(dir, "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range map[string]string{
+		"a directory":                    dir,
+		"below a file":                   filepath.Join(dir, "plain", "f"),
+		"a pipe that nobody has":         fifo,
+		"a directory that can't be made": filepath.Join("/proc", "s1stream", "f"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := fileTestSink(t, FileConfig{Path: path})
+			err := s.Write(t.Context(), fileTestRecords("1"))
+			var denied *DeniedError
+			if !errors.As(err, &denied) {
+				t.Errorf("Write: %v, want a DeniedError", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,201 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// httpGiveUp is how many requests of one Write may fail with a status before the rest is not sent: a receiver
+// in trouble is not helped by five hundred more. Failures that speak for the whole receiver end it at once.
+const httpGiveUp = 8
+
+// HTTP posts events to an HTTP endpoint. An ack is a 2xx whose body was read to its end.
+//
+// A batch goes out as several requests side by side. Within a batch no two records are of one threat, so
+// nothing is reordered that matters. Redirects are never followed: a POST would arrive as a GET, get its 200,
+// and the event would be gone.
+type HTTP struct {
+	cfg       HTTPConfig
+	deps      Deps
+	maxBody   int // bytes of one request
+	target    *httpTarget
+	transport *http.Transport
+	gzips     sync.Pool // of *gzip.Writer
+	reread    bool      // the last Write was denied: secrets may have been rotated
+}
+
+var _ Sink = (*HTTP)(nil)
+
+// NewHTTP reads secrets and certificates; it opens no connection.
+func NewHTTP(cfg HTTPConfig, d Deps) (*HTTP, error) {
+	target, err := cfg.readTarget()
+	if err != nil {
+		return nil, err
+	}
+	transport, err := cfg.newTransport(d)
+	if err != nil {
+		return nil, err
+	}
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	h := &HTTP{cfg: cfg, deps: d, maxBody: d.MaxMessageBytes, target: target, transport: transport}
+	if h.maxBody <= 0 {
+		h.maxBody = httpMaxBytes
+	}
+	h.gzips.New = func() any { return gzip.NewWriter(nil) }
+	return h, nil
+}
+
+// Grade implements Sink.
+func (h *HTTP) Grade() Grade { return Acknowledged }
+
+// Close implements Sink: it ends the idle connections. There are no others, for no Write is under way.
+func (h *HTTP) Close() error {
+	h.transport.CloseIdleConnections()
+	return nil
+}
+
+// Write implements Sink. A request of several events that is refused is sent again in halves, so that the
+// *BatchError names the guilty ones alone. Where not one record was taken and none was refused, the most
+// telling of the failures is returned by itself.
+func (h *HTTP) Write(ctx context.Context, records []Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	if h.reread {
+		h.readAgain()
+	}
+	w := httpWrite{h: h, ctx: ctx, records: records, errs: make([]error, len(records))}
+	w.run(h.split(records))
+	err := w.outcome()
+	h.reread = w.denied
+	return err
+}
+
+// readAgain reads the secret files again; where one can't be read, the secrets that were read last stand.
+func (h *HTTP) readAgain() {
+	target, err := h.cfg.readTarget()
+	switch {
+	case err != nil:
+		h.deps.Log.Warn("can't read secrets again", "sink", h.deps.Name, "source", h.deps.Source, "err", err)
+	case !target.equal(h.target):
+		h.deps.Log.Info("secrets have changed", "sink", h.deps.Name, "source", h.deps.Source)
+		h.target = target
+	}
+}
+
+// httpWrite is one Write under way.
+type httpWrite struct {
+	h       *HTTP
+	ctx     context.Context //nolint:containedctx // lives as long as the one call
+	records []Record
+	errs    []error // by record; each is written by the one worker that has it
+
+	next   atomic.Int64 // the next request to send
+	failed atomic.Int64 // requests that failed with a status
+	halt   atomic.Pointer[error]
+	denied bool
+}
+
+// run sends the requests, each [from, to) of the records, `concurrency` of them side by side.
+func (w *httpWrite) run(requests [][2]int) {
+	var workers sync.WaitGroup
+	for range min(w.h.cfg.Concurrency, len(requests)) {
+		workers.Go(func() {
+			for i := w.next.Add(1) - 1; i < int64(len(requests)); i = w.next.Add(1) - 1 {
+				w.send(requests[i][0], requests[i][1])
+			}
+		})
+	}
+	workers.Wait()
+}
+
+// send sends records[from:to] as one request, and in halves if that is refused.
+func (w *httpWrite) send(from, to int) {
+	err := w.ctx.Err()
+	if p := w.halt.Load(); err == nil && p != nil {
+		err = *p
+	} else if err == nil {
+		err = w.try(w.records[from:to])
+	}
+	var refused *RefusedError
+	if errors.As(err, &refused) && to-from > 1 {
+		half := from + (to-from)/2
+		w.send(from, half)
+		w.send(half, to)
+		return
+	}
+	for i := from; i < to; i++ {
+		w.errs[i] = err
+	}
+}
+
+// try is one request. A panic on the way is an unknown outcome: it must not end the process from a goroutine
+// that the line can't guard.
+func (w *httpWrite) try(records []Record) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("send records: panic: %v", p)
+		}
+	}()
+	err, last := w.h.post(w.ctx, records)
+	if last || err != nil && !httpRefused(err) && w.failed.Add(1) >= httpGiveUp {
+		reason := err // other workers read it
+		w.halt.CompareAndSwap(nil, &reason)
+	}
+	return err
+}
+
+// outcome sums up what became of the records.
+func (w *httpWrite) outcome() error {
+	var batch BatchError
+	var worst error
+	refused := false
+	for i, err := range w.errs {
+		if err == nil {
+			continue
+		}
+		batch.Failed = append(batch.Failed, RecordError{Index: i, Err: err})
+		if httpRefused(err) {
+			refused = true
+		} else if worst == nil || httpRank(err) > httpRank(worst) {
+			worst = err
+		}
+	}
+	w.denied = worst != nil && httpRank(worst) == httpRankDenied
+	switch {
+	case len(batch.Failed) == 0:
+		return nil
+	case len(batch.Failed) == len(w.records) && !refused:
+		return worst
+	}
+	return &batch
+}
+
+const httpRankDenied = 1 << 62
+
+// httpRank orders failures by what they tell: denied, then the longest wait asked for, then any other.
+func httpRank(err error) int64 {
+	var denied *DeniedError
+	var wait *RetryAfterError
+	switch {
+	case errors.As(err, &denied):
+		return httpRankDenied
+	case errors.As(err, &wait):
+		return 1 + int64(wait.After)
+	}
+	return 0
+}
+
+func httpRefused(err error) bool {
+	var refused *RefusedError
+	return errors.As(err, &refused)
+}

@@ -1,0 +1,105 @@
+package sink
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"s1stream/internal/safe"
+)
+
+// HTTPAuth says how requests prove who sends them.
+type HTTPAuth struct {
+	Type         string      `koanf:"type"` // "", "bearer", "basic" or "header"
+	Username     string      `koanf:"username"`
+	Password     safe.Secret `koanf:"password"`
+	PasswordFile string      `koanf:"password_file"`
+	Token        safe.Secret `koanf:"token"`
+	TokenFile    string      `koanf:"token_file"`
+	Header       string      `koanf:"header"`
+	Value        safe.Secret `koanf:"value"`
+	ValueFile    string      `koanf:"value_file"`
+}
+
+// mistakes checks the auth table alone: every key that its type needs, and none of another type.
+func (a HTTPAuth) mistakes() []error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if !slices.Contains([]string{"", "bearer", "basic", "header"}, a.Type) {
+		return []error{fmt.Errorf("auth.type: must be \"bearer\", \"basic\" or \"header\", is %q", a.Type)}
+	}
+	for _, k := range []struct {
+		typ, key string
+		value    string
+		file     string
+	}{
+		{"bearer", "token", a.Token.Reveal(), a.TokenFile},
+		{"basic", "password", a.Password.Reveal(), a.PasswordFile},
+		{"header", "value", a.Value.Reveal(), a.ValueFile},
+	} {
+		switch given := k.value != "" || k.file != ""; {
+		case given && a.Type != k.typ:
+			bad("auth.%s: is for auth.type = %q", k.key, k.typ)
+		case a.Type == k.typ && (k.value == "") == (k.file == ""):
+			bad("auth.%s: give it, or auth.%s_file, and not both", k.key, k.key)
+		case !httpFieldValue(k.value):
+			bad("auth.%s: must hold no line break or other control character", k.key)
+		}
+	}
+	switch {
+	case a.Username != "" && a.Type != "basic":
+		bad("auth.username: is for auth.type = \"basic\"")
+	case a.Type == "basic" && (a.Username == "" || strings.Contains(a.Username, ":") || !httpFieldValue(a.Username)):
+		bad("auth.username: must be given, without a colon or a control character") // RFC 7617, section 2
+	}
+	switch {
+	case a.Header != "" && a.Type != "header":
+		bad("auth.header: is for auth.type = \"header\"")
+	case a.Type == "header" && !httpToken(a.Header):
+		bad("auth.header: must be the name of a header, as in \"X-Api-Key\"")
+	case a.Type == "header" && slices.Contains(httpOurs, http.CanonicalHeaderKey(a.Header)):
+		bad("auth.header: %s is written by s1stream itself and can't be set", a.Header)
+	}
+	return errs
+}
+
+// authHeader names the header that carries the credentials, "" for none.
+func (a HTTPAuth) authHeader() string {
+	switch a.Type {
+	case "bearer", "basic":
+		return "Authorization"
+	case "header":
+		return http.CanonicalHeaderKey(a.Header)
+	}
+	return ""
+}
+
+// credentials reads the secrets and returns the value of authHeader.
+func (a HTTPAuth) credentials() (value string, secrets []string, err error) {
+	read := func(key string, s safe.Secret, file string) (string, error) {
+		v, err := safe.ReadSecret(s, file)
+		if err == nil && !httpFieldValue(v.Reveal()) {
+			err = errors.New("must hold no control character")
+		}
+		if err != nil {
+			return "", fmt.Errorf("auth.%s_file: %w", key, err)
+		}
+		return v.Reveal(), nil
+	}
+	switch a.Type {
+	case "bearer":
+		t, err := read("token", a.Token, a.TokenFile)
+		return "Bearer " + t, []string{t}, err
+	case "basic":
+		p, err := read("password", a.Password, a.PasswordFile)
+		pair := base64.StdEncoding.EncodeToString([]byte(a.Username + ":" + p))
+		return "Basic " + pair, []string{p, pair}, err
+	case "header":
+		v, err := read("value", a.Value, a.ValueFile)
+		return v, []string{v}, err
+	}
+	return "", nil, nil
+}

@@ -1,0 +1,213 @@
+package sink
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"s1stream/internal/safe"
+)
+
+// httpMaxBytes is the largest request body where max_message_bytes is not set: what hosted collectors
+// commonly take (Microsoft's Logs Ingestion API, Splunk HEC, most API gateways).
+const httpMaxBytes = 1_000_000
+
+// HTTPConfig is a sink of type "http".
+type HTTPConfig struct {
+	URL         safe.Secret       `koanf:"url"`      // http:// or https://; a webhook's path is a secret
+	URLFile     string            `koanf:"url_file"` // a file that holds it
+	Method      string            `koanf:"method"`   // POST or PUT
+	Body        string            `koanf:"body"`     // "single": an event a request; "array": a JSON array; "ndjson": a line an event
+	Concurrency int               `koanf:"concurrency"`
+	Headers     map[string]string `koanf:"headers"` // added to every request; each value is treated as a secret
+	Gzip        bool              `koanf:"gzip"`    // Content-Encoding of requests
+	Timeout     time.Duration     `koanf:"timeout"` // of one request, from dialling to the last byte of its answer
+	Proxy       safe.Secret       `koanf:"proxy"`   // URL, "direct", or "" for HTTPS_PROXY, HTTP_PROXY and NO_PROXY
+	TLS         TLS               `koanf:"tls"`
+	Auth        HTTPAuth          `koanf:"auth"`
+	// AllowCleartextAuth lets credentials travel over http:// to a host other than this one.
+	AllowCleartextAuth bool `koanf:"allow_cleartext_auth"`
+}
+
+// DefaultHTTP returns the defaults.
+func DefaultHTTP() *HTTPConfig {
+	return &HTTPConfig{Method: http.MethodPost, Body: "single", Concurrency: 4, Timeout: 30 * time.Second}
+}
+
+// New implements Config.
+func (c *HTTPConfig) New(d Deps) (Sink, error) {
+	h, err := NewHTTP(*c, d)
+	if err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// MaxBytes implements Config: the limit is on a request's body before gzip, brackets and line ends included.
+func (c *HTTPConfig) MaxBytes(configured int) int {
+	if configured <= 0 {
+		configured = httpMaxBytes
+	}
+	switch c.Body {
+	case "array":
+		return max(configured-2, 1)
+	case "ndjson":
+		return max(configured-1, 1)
+	}
+	return configured
+}
+
+// Secrets implements Config.
+func (c *HTTPConfig) Secrets() []string {
+	files := []string{c.URLFile, c.Auth.PasswordFile, c.Auth.TokenFile, c.Auth.ValueFile, c.TLS.KeyFile}
+	return slices.DeleteFunc(files, func(f string) bool { return f == "" })
+}
+
+// Validate implements Config. What lies in files is checked by New.
+func (c *HTTPConfig) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	if (c.URL == "") == (c.URLFile == "") {
+		bad("url: give it, or url_file, and not both")
+	}
+	if c.URL != "" {
+		if u, err := httpParseURL(c.URL); err != nil {
+			bad("url: %w", err)
+		} else if err := c.httpCleartext(u); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if c.Method != http.MethodPost && c.Method != http.MethodPut {
+		bad("method: must be \"POST\" or \"PUT\", is %q", c.Method)
+	}
+	if !slices.Contains([]string{"single", "array", "ndjson"}, c.Body) {
+		bad("body: must be \"single\", \"array\" or \"ndjson\", is %q", c.Body)
+	}
+	if c.Concurrency < 1 || c.Concurrency > 64 {
+		bad("concurrency: must be from 1 to 64, is %d", c.Concurrency)
+	}
+	if c.Timeout <= 0 {
+		bad("timeout: must be longer than 0, as in \"30s\"")
+	}
+	if _, err := c.httpProxyURL(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := c.TLS.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	errs = append(errs, c.Auth.mistakes()...)
+	errs = append(errs, c.headerMistakes()...)
+	return errors.Join(errs...)
+}
+
+// httpOurs are the headers that the sink or the transport writes itself.
+var httpOurs = []string{"Connection", "Content-Encoding", "Content-Length", "Expect", "Host", "Idempotency-Key", "Keep-Alive",
+	"Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+
+// headerMistakes checks the headers table. No value is ever quoted.
+func (c *HTTPConfig) headerMistakes() []error {
+	var errs []error
+	seen := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
+		canon := http.CanonicalHeaderKey(name)
+		switch {
+		case !httpToken(name):
+			errs = append(errs, fmt.Errorf("headers: %q is not the name of a header", name))
+			continue
+		case slices.Contains(httpOurs, canon):
+			errs = append(errs, fmt.Errorf("headers.%s: is written by s1stream itself and can't be set", name))
+		case seen[canon] != "":
+			errs = append(errs, fmt.Errorf("headers.%s: is the same header as %s: give one", name, seen[canon]))
+		case canon == c.Auth.authHeader():
+			errs = append(errs, fmt.Errorf("headers.%s: is set by auth.type = %q too: give one", name, c.Auth.Type))
+		}
+		seen[canon] = name
+		if !httpFieldValue(c.Headers[name]) {
+			errs = append(errs, fmt.Errorf("headers.%s: must hold no line break or other control character", name))
+		}
+	}
+	return errs
+}
+
+// httpParseURL checks a destination. Its errors never quote it.
+func httpParseURL(s safe.Secret) (*url.URL, error) {
+	u, err := url.Parse(s.Reveal())
+	switch {
+	case err != nil:
+		return nil, errors.New("is not a URL: write it as in \"https://siem.example.com/ingest\"")
+	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
+		return nil, errors.New("must begin with https:// or http:// and name a host")
+	case u.User != nil:
+		return nil, errors.New("must hold no user and password: set auth.type = \"basic\" with auth.username and auth.password")
+	}
+	u.Fragment, u.RawFragment = "", ""
+	return u, nil
+}
+
+// httpCleartext refuses credentials in clear text. Headers that commonly carry some count too.
+func (c *HTTPConfig) httpCleartext(u *url.URL) error {
+	if u.Scheme != "http" || httpLoopback(u.Hostname()) || c.AllowCleartextAuth {
+		return nil
+	}
+	key := ""
+	if c.Auth.Type != "" {
+		key = "auth.type"
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
+		if canon := http.CanonicalHeaderKey(name); canon == "Authorization" || canon == "Cookie" {
+			key = "headers." + name
+		}
+	}
+	if key == "" {
+		return nil
+	}
+	return fmt.Errorf("%s: would send credentials in clear text to %s: use https://, or set allow_cleartext_auth = true",
+		key, safe.Origin(u.String()))
+}
+
+// httpProxyURL returns the proxy that is configured by URL, or nil.
+func (c *HTTPConfig) httpProxyURL() (*url.URL, error) {
+	if c.Proxy == "" || c.Proxy == "direct" {
+		return nil, nil //nolint:nilnil // no proxy, no mistake
+	}
+	u, err := url.Parse(c.Proxy.Reveal())
+	if err != nil || u.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
+		return nil, errors.New("proxy: must be \"direct\" or a URL as in \"http://proxy.example.com:3128\" (http, https or socks5)")
+	}
+	return u, nil
+}
+
+// httpLoopback reports whether a host is this machine by its name or address alone.
+func httpLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+// httpToken reports whether s is a token of RFC 9110, section 5.6.2: what names a header.
+func httpToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		alnum := c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !alnum && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// httpFieldValue reports whether s may be the value of a header (RFC 9110, section 5.5).
+func httpFieldValue(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}

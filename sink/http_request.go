@@ -1,0 +1,121 @@
+package sink
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/klauspost/compress/gzip"
+
+	"s1stream/sink/format"
+)
+
+// httpChunk is the size below which a batch is not divided among the workers: a request costs more than
+// what sending less than this would save.
+const httpChunk = 64 << 10
+
+// split divides a batch into requests, each [from, to). The same records are divided alike each time, so that
+// a batch which is sent again carries the same keys.
+func (h *HTTP) split(records []Record) [][2]int {
+	var requests [][2]int
+	if h.cfg.Body == "single" {
+		for i := range records {
+			requests = append(requests, [2]int{i, i + 1})
+		}
+		return requests
+	}
+	total := 0
+	for _, r := range records {
+		total += len(r.Body) + 1
+	}
+	full := max((total+h.cfg.Concurrency-1)/h.cfg.Concurrency, httpChunk)
+	from, size := 0, 1 // a comma or a line end for each record, and one bracket more than commas
+	for i, r := range records {
+		if n := len(r.Body) + 1; i > from && (size > full || size+n > h.maxBody) {
+			requests = append(requests, [2]int{from, i})
+			from, size = i, 1
+		}
+		size += len(r.Body) + 1
+	}
+	return append(requests, [2]int{from, len(records)})
+}
+
+// newRequest makes one request. Its body is a copy: net/http may still read it after the round trip was
+// cancelled, when the records are the line's again. The Idempotency-Key is the version, or for a body of
+// several events the SHA-256 over their versions' bytes, in hex.
+func (h *HTTP) newRequest(ctx context.Context, records []Record) (*http.Request, error) {
+	body := h.body(records)
+	if h.cfg.Gzip {
+		var err error
+		if body, err = h.compress(body); err != nil {
+			return nil, fmt.Errorf("compress the request: %w", err)
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, h.cfg.Method, h.target.url, bytes.NewReader(body))
+	if err != nil {
+		return nil, h.target.scrubError(err)
+	}
+	req.Header = h.target.header.Clone()
+	key := records[0].Event.Version.String()
+	if h.cfg.Body != "single" {
+		sum := sha256.New()
+		for _, r := range records {
+			sum.Write(r.Event.Version[:])
+		}
+		key = hex.EncodeToString(sum.Sum(nil))
+	}
+	// With this header net/http sends a POST again whose idle connection the server had just closed.
+	req.Header.Set("Idempotency-Key", key)
+	return req, nil
+}
+
+// body joins the records as configured.
+func (h *HTTP) body(records []Record) []byte {
+	size := 2
+	for _, r := range records {
+		size += len(r.Body) + 1
+	}
+	b := make([]byte, 0, size)
+	switch h.cfg.Body {
+	case "ndjson":
+		for _, r := range records {
+			start := len(b)
+			b = append(b, r.Body...)
+			format.Flatten(b[start:])
+			b = append(b, '\n')
+		}
+	case "array":
+		b = append(b, '[')
+		for i, r := range records {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(b, r.Body...)
+		}
+		b = append(b, ']')
+	default:
+		b = append(b, records[0].Body...)
+	}
+	return b
+}
+
+func (h *HTTP) compress(body []byte) ([]byte, error) {
+	z := h.gzips.Get().(*gzip.Writer)
+	defer func() {
+		z.Reset(io.Discard) // the pool must not keep the body alive
+		h.gzips.Put(z)
+	}()
+	var out bytes.Buffer
+	z.Reset(&out)
+	if _, err := z.Write(body); err != nil {
+		return nil, err
+	}
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}

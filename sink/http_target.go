@@ -1,0 +1,118 @@
+package sink
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"s1stream/internal/safe"
+)
+
+// httpTarget is where requests go and what they carry, as the secrets were last read.
+type httpTarget struct {
+	url     string
+	origin  string // scheme and host: what may be shown
+	header  http.Header
+	secrets []string // longest first
+	hide    *strings.Replacer
+}
+
+// readTarget reads the secret files.
+func (c *HTTPConfig) readTarget() (*httpTarget, error) {
+	raw, err := safe.ReadSecret(c.URL, c.URLFile)
+	if err != nil {
+		return nil, fmt.Errorf("url_file: %w", err)
+	}
+	key := "url"
+	if c.URLFile != "" {
+		key = "url_file"
+	}
+	u, err := httpParseURL(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	if err := c.httpCleartext(u); err != nil {
+		return nil, err
+	}
+	credentials, secrets, err := c.Auth.credentials()
+	if err != nil {
+		return nil, err
+	}
+	t := &httpTarget{url: u.String(), origin: safe.Origin(u.String()), header: http.Header{}}
+	t.header.Set("User-Agent", "s1stream")
+	t.header.Set("Content-Type", "application/json")
+	if c.Body == "ndjson" {
+		t.header.Set("Content-Type", "application/x-ndjson")
+	}
+	if c.Gzip {
+		t.header.Set("Content-Encoding", "gzip")
+	}
+	for name, value := range c.Headers {
+		t.header.Set(name, value)
+		secrets = append(secrets, value)
+	}
+	if name := c.Auth.authHeader(); name != "" {
+		t.header.Set(name, credentials)
+	}
+	if p, err := c.httpProxyURL(); err == nil && p != nil && p.User != nil {
+		password, _ := p.User.Password()
+		secrets = append(secrets, password)
+	}
+	t.setSecrets(append(secrets, httpURLSecrets(u)...))
+	return t, nil
+}
+
+// httpURLSecrets lists the parts of a URL that are not its origin, in each way that a server may echo them.
+func httpURLSecrets(u *url.URL) []string {
+	out := []string{u.RequestURI(), u.EscapedPath(), u.Path, u.RawQuery}
+	for _, part := range append(strings.Split(u.Path, "/"), strings.Split(u.EscapedPath(), "/")...) {
+		if len(part) >= 8 { // shorter ones are words, as in /api/v2
+			out = append(out, part)
+		}
+	}
+	for _, values := range u.Query() {
+		out = append(out, values...)
+	}
+	return out
+}
+
+func (t *httpTarget) setSecrets(secrets []string) {
+	// A text of less than four characters can't be kept secret, and hiding it would garble everything.
+	secrets = slices.DeleteFunc(secrets, func(s string) bool { return len(s) < 4 })
+	slices.SortFunc(secrets, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	t.secrets = slices.Compact(secrets)
+	pairs := make([]string, 0, 2*len(t.secrets))
+	for _, s := range t.secrets {
+		pairs = append(pairs, s, "***")
+	}
+	t.hide = strings.NewReplacer(pairs...)
+}
+
+func (t *httpTarget) equal(o *httpTarget) bool {
+	return t.url == o.url && maps.EqualFunc(t.header, o.header, slices.Equal[[]string])
+}
+
+// scrub takes the secrets out of the beginning of what a server said: it may echo what it was sent.
+func (t *httpTarget) scrub(b []byte) string {
+	text := t.hide.Replace(string(b))
+	if len(b) > httpQuoteRead && len(t.secrets) > 0 {
+		// There was more: the end may be the beginning of a secret, which is not recognised.
+		text = text[:max(len(text)-len(t.secrets[0]), 0)]
+	}
+	return text
+}
+
+// scrubError takes URL and secrets out of an error of net/http, which quotes what it can't parse.
+func (t *httpTarget) scrubError(err error) error {
+	err = safe.URLError(err)
+	text := err.Error()
+	if clean := safe.Snippet([]byte(t.hide.Replace(text)), 2*httpQuote); clean != text {
+		return errors.New(clean)
+	}
+	return err
+}

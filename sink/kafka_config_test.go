@@ -1,0 +1,177 @@
+package sink
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/segmentio/kafka-go"
+)
+
+func TestKafkaConfig_NamesEveryMistake(t *testing.T) {
+	good := func() *KafkaConfig {
+		c := DefaultKafka()
+		c.Brokers = []string{"kafka-1.example.com:9092", "[2001:db8::1]:9092"}
+		return c
+	}
+	for name, row := range map[string]struct {
+		set  func(*KafkaConfig)
+		want []string // beginnings of the lines
+	}{
+		"the defaults with brokers": {func(*KafkaConfig) {}, nil},
+		"source in the topic":       {func(c *KafkaConfig) { c.Topic = "s1.{source}.threats" }, nil},
+		"all there is": {func(c *KafkaConfig) {
+			c.Brokers, c.Topic, c.Compression, c.Timestamp = nil, "a b", "brotli", "created"
+			c.TLS.CertFile = "client.pem"
+			c.SASL = KafkaSASL{Mechanism: "GSSAPI", Password: "p", PasswordFile: "f"}
+		}, []string{"brokers: must not be empty", "topic: ", "compression: ", "timestamp: ", "tls.cert_file: ", "sasl.mechanism: ", "sasl.password: must not be given together"}},
+		"brokers that are no address": {func(c *KafkaConfig) {
+			c.Brokers = []string{"kafka", "kafka://a:9092", "a:0", "a:99999", ":9092", "a:1,b:1"}
+		}, []string{`brokers: "kafka"`, `brokers: "kafka://`, `brokers: "a:0"`, `brokers: "a:99999"`, `brokers: ":9092"`, `brokers: "a:1,b:1"`}},
+		"another placeholder":      {func(c *KafkaConfig) { c.Topic = "{sink}" }, []string{"topic: "}},
+		"a topic of two dots":      {func(c *KafkaConfig) { c.Topic = ".." }, []string{"topic: "}},
+		"a topic too long by name": {func(c *KafkaConfig) { c.Topic = strings.Repeat("t", 220) + "{source}" }, []string{"topic: "}},
+		"sasl keys alone":          {func(c *KafkaConfig) { c.SASL.Username = "u" }, []string{"sasl.mechanism: "}},
+		"a mechanism alone":        {func(c *KafkaConfig) { c.SASL.Mechanism = "SCRAM-SHA-256" }, []string{"sasl.username: ", "sasl.password_file: "}},
+		"a password in clear text": {func(c *KafkaConfig) {
+			c.SASL = KafkaSASL{Mechanism: "PLAIN", Username: "u", Password: "p"}
+		}, []string{"sasl.mechanism: PLAIN without TLS"}},
+		"a password in clear text, allowed": {func(c *KafkaConfig) {
+			c.SASL, c.AllowCleartextAuth = KafkaSASL{Mechanism: "PLAIN", Username: "u", Password: "p"}, true
+		}, nil},
+		"a password in clear text to loopback": {func(c *KafkaConfig) {
+			c.Brokers = []string{"127.0.0.1:9092", "localhost:9092", "[::1]:9092"}
+			c.SASL = KafkaSASL{Mechanism: "PLAIN", Username: "u", Password: "p"}
+		}, nil},
+		"a password over TLS": {func(c *KafkaConfig) {
+			c.SASL, c.TLS.Enabled = KafkaSASL{Mechanism: "PLAIN", Username: "u", PasswordFile: "f"}, true
+		}, nil},
+		"SCRAM without TLS": {func(c *KafkaConfig) {
+			c.SASL = KafkaSASL{Mechanism: "SCRAM-SHA-512", Username: "u", Password: "p"}
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := good()
+			row.set(c)
+			var got []string
+			if err := c.Validate(); err != nil {
+				got = strings.Split(err.Error(), "\n")
+			}
+			if len(got) != len(row.want) {
+				t.Fatalf("mistakes %q, want %q", got, row.want)
+			}
+			for i, w := range row.want {
+				if !strings.HasPrefix(got[i], w) {
+					t.Errorf("mistake %q, want one that begins with %q", got[i], w)
+				}
+			}
+		})
+	}
+}
+
+func TestKafkaConfig_KeepsRoomForKeyAndHeaders(t *testing.T) {
+	c := DefaultKafka()
+	for configured, want := range map[int]int{0: 998_976, 1_048_588: 1_047_564, 100: 1} {
+		if got := c.MaxBytes(configured); got != want {
+			t.Errorf("MaxBytes(%d) = %d, want %d", configured, got, want)
+		}
+	}
+	// An id of the usual length and the longest source fit beside the largest body.
+	k := kafkaTestSink(t, kafkaTestConfig("127.0.0.1:1"), kafkaTestTimes())
+	k.deps.Source = strings.Repeat("s", 31)
+	rec := kafkaTestRecord("1234567890123456789", strings.Repeat("x", c.MaxBytes(0)))
+	if _, results := k.messages([]Record{rec}); results[0] != nil {
+		t.Errorf("a body of MaxBytes is refused: %v", results[0])
+	}
+}
+
+func TestKafkaConfig_ListsItsSecretFiles(t *testing.T) {
+	c := DefaultKafka()
+	c.SASL.PasswordFile, c.TLS.KeyFile = "pass", "key"
+	if d := cmp.Diff([]string{"pass", "key"}, c.Secrets()); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestKafka_SettingsThatDecideOnLoss(t *testing.T) {
+	cfg := kafkaTestConfig("127.0.0.1:1")
+	c, err := newKafkaClient(&cfg, "t", 5000, kafkaUsualTimes(), Deps{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.close(kafkaUsualTimes().closing) }()
+	w := c.writer
+	if w.RequiredAcks != kafka.RequireAll || w.Async || w.AllowAutoTopicCreation || w.BatchBytes != 5000 {
+		t.Errorf("acks %v, async %v, creation of topics %v, batch bytes %d", w.RequiredAcks, w.Async, w.AllowAutoTopicCreation, w.BatchBytes)
+	}
+	if _, ok := w.Balancer.(kafka.Murmur2Balancer); !ok {
+		t.Errorf("balancer %T, want Java's", w.Balancer)
+	}
+	u := kafkaUsualTimes()
+	if need := u.write*3 + 3e9; u.whole < need || u.attempts != 3 {
+		t.Errorf("a Write is bounded by %v, want more than %v: it is the last resort, not the rule", u.whole, need)
+	}
+}
+
+func TestKafka_ShowsNoPassword(t *testing.T) {
+	cfg := kafkaTestConfig("127.0.0.1:1")
+	cfg.SASL = KafkaSASL{Mechanism: "SCRAM-SHA-256", Username: "u", Password: "canary\x01\uffff"}
+	var log bytes.Buffer
+	k, err := newKafka(cfg, Deps{Source: "s", Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}, kafkaTestTimes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = k.Close() }()
+	_, _, err = kafkaMechanism{cfg.SASL}.Start(context.Background())
+	var denied *DeniedError
+	if !errors.As(err, &denied) || strings.Contains(err.Error(), "canary") {
+		t.Errorf("a password that can't be prepared gives %v", err)
+	}
+	werr := k.Write(t.Context(), []Record{kafkaTestRecord("1", "{}")})
+	if werr == nil || strings.Contains(werr.Error()+log.String(), "canary") {
+		t.Errorf("Write gives %v, log %s", werr, log.String())
+	}
+}
+
+func TestKafkaGuard_SendsNoPasswordInClearTextBeyondLoopback(t *testing.T) {
+	// A socket stands for any peer that is not on loopback: no other address may be used in a test.
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	g := newKafkaGuard(kafkaTestTimes(), true, func() { t.Error("counted as a connection") })
+	defer g.cut(false)
+	_, err = g.dial(t.Context(), "unix", path)
+	var denied *DeniedError
+	if !errors.As(err, &denied) || !strings.Contains(err.Error(), "clear text") {
+		t.Errorf("dial gives %v, want it denied", err)
+	}
+}
+
+func TestKafka_MissingFilesAreTheOperatorsToMend(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "none")
+	for name, set := range map[string]func(*KafkaConfig){
+		"authority":   func(c *KafkaConfig) { c.TLS.CAFile = missing },
+		"certificate": func(c *KafkaConfig) { c.TLS.CertFile, c.TLS.KeyFile = missing, missing },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := kafkaTestConfig("127.0.0.1:1")
+			set(&cfg)
+			k := kafkaTestSink(t, cfg, kafkaTestTimes())
+			err := k.Write(t.Context(), []Record{kafkaTestRecord("1", "{}")})
+			var denied *DeniedError
+			if !errors.As(err, &denied) || !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("Write gives %v, want it denied", err)
+			}
+		})
+	}
+}

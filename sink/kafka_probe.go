@@ -1,0 +1,137 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// kafkaProbe asks for the topic's metadata and configuration, and connects to each broker that leads one of its
+// partitions: an advertised address that can't be reached from here is Kafka's commonest fault.
+func kafkaProbe(ctx context.Context, cfg *KafkaConfig, d Deps) Probe {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	topic := cfg.topicFor(d.Source)
+	p := Probe{Grade: Acknowledged, Connections: 1 + len(cfg.Brokers)}
+
+	times := kafkaUsualTimes()
+	tr, guard, err := newKafkaTransport(cfg, topic, times, d.Connected)
+	if err != nil {
+		p.Problems = append(p.Problems, Problem{What: err.Error(), Remedy: "check the tls files: PEM, and readable by this user"})
+		return p
+	}
+	defer guard.cut(false)
+	defer tr.CloseIdleConnections()
+	client := &kafka.Client{Addr: kafka.TCP(cfg.Brokers...), Transport: tr, Timeout: times.write}
+
+	meta, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
+	if err != nil {
+		p.Problems = append(p.Problems, kafkaProblem("reach the cluster", err))
+		return p
+	}
+	p.Found = append(p.Found, fmt.Sprintf("cluster: %d brokers", len(meta.Brokers)))
+	if len(meta.Topics) != 1 || meta.Topics[0].Error != nil || len(meta.Topics[0].Partitions) == 0 {
+		err := error(kafka.UnknownTopicOrPartition)
+		if len(meta.Topics) == 1 && meta.Topics[0].Error != nil {
+			err = meta.Topics[0].Error
+		}
+		p.Problems = append(p.Problems, kafkaProblem("find topic "+topic, err))
+		return p
+	}
+	partitions := meta.Topics[0].Partitions
+	// kafka-go opens a connection for each partition written at the same time, and one for metadata.
+	p.Connections = 1 + len(partitions)
+	replicas := len(partitions[0].Replicas)
+	for _, part := range partitions {
+		replicas = min(replicas, len(part.Replicas))
+	}
+	p.Found = append(p.Found, fmt.Sprintf("topic %s: %d partitions, %d replicas", topic, len(partitions), replicas))
+	kafkaProbeLeaders(ctx, &p, client, partitions)
+	kafkaProbeSettings(ctx, &p, client, topic, replicas, kafkaRecordLimit(d.MaxMessageBytes))
+	return p
+}
+
+// kafkaProbeLeaders connects to each broker that leads a partition, TLS and SASL included.
+func kafkaProbeLeaders(ctx context.Context, p *Probe, client *kafka.Client, partitions []kafka.Partition) {
+	var seen []int
+	for _, part := range partitions {
+		b := part.Leader
+		if part.Error != nil || b.Host == "" {
+			p.Problems = append(p.Problems, Problem{
+				What:   fmt.Sprintf("partition %d has no leader", part.ID),
+				Remedy: "look at the cluster: an election is under way, or the brokers with this partition are down",
+			})
+			continue
+		}
+		if slices.Contains(seen, b.ID) {
+			continue
+		}
+		seen = append(seen, b.ID)
+		addr := net.JoinHostPort(b.Host, strconv.Itoa(b.Port))
+		if _, err := client.ApiVersions(ctx, &kafka.ApiVersionsRequest{Addr: kafka.TCP(addr)}); err != nil {
+			problem := kafkaProblem(fmt.Sprintf("reach broker %d at %s, the address it advertises", b.ID, addr), err)
+			p.Problems = append(p.Problems, problem)
+		}
+	}
+}
+
+// kafkaProbeSettings reads what of the topic's configuration decides on loss and on size.
+func kafkaProbeSettings(ctx context.Context, p *Probe, client *kafka.Client, topic string, replicas, limit int) {
+	const isr, size = "min.insync.replicas", "max.message.bytes"
+	res, err := client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{
+		Resources: []kafka.DescribeConfigRequestResource{{
+			ResourceType: kafka.ResourceTypeTopic, ResourceName: topic, ConfigNames: []string{isr, size},
+		}},
+	})
+	switch {
+	case err != nil:
+	case len(res.Resources) == 1:
+		err = res.Resources[0].Error
+	default:
+		err = errors.New("the answer names no topic")
+	}
+	switch {
+	case errors.Is(err, kafka.TopicAuthorizationFailed), errors.Is(err, kafka.ClusterAuthorizationFailed):
+		p.Found = append(p.Found, isr+": unknown: no DescribeConfigs permission")
+		return
+	case err != nil:
+		p.Found = append(p.Found, isr+": unknown: "+kafkaText(err))
+		return
+	}
+	for _, e := range res.Resources[0].ConfigEntries {
+		n, err := strconv.Atoi(e.ConfigValue)
+		switch {
+		case err != nil:
+		case e.ConfigName == isr && min(n, replicas) < 2: // brokers quietly take the smaller of the two
+			p.Found = append(p.Found, fmt.Sprintf("warning: %s: %d with %d replicas: an acknowledged record may be on one broker alone "+
+				"and is lost with it; set 2 with a replication factor of 3", isr, n, replicas))
+		case e.ConfigName == isr:
+			p.Found = append(p.Found, fmt.Sprintf("%s: %d", isr, n))
+		case e.ConfigName == size && n < limit:
+			p.Problems = append(p.Problems, Problem{
+				What:   fmt.Sprintf("%s of topic %s is %d, below the %d bytes that a record may have here", size, topic, n, limit),
+				Remedy: fmt.Sprintf("set max_message_bytes = %d, or raise %s", n, size),
+			})
+		case e.ConfigName == size:
+			p.Found = append(p.Found, fmt.Sprintf("%s: %d", size, n))
+		}
+	}
+}
+
+func kafkaProblem(what string, err error) Problem {
+	var denied *DeniedError
+	if errors.As(err, &denied) {
+		return Problem{What: what, Remedy: denied.Error()}
+	}
+	_, remedy := kafkaDiagnose(err)
+	if remedy == "" {
+		remedy = "look at the brokers' logs"
+	}
+	return Problem{What: what + ": " + kafkaText(err), Remedy: remedy}
+}
