@@ -28,6 +28,7 @@ func Types() []Type {
 		{"syslog", func() Config { return DefaultSyslog() }, usual},
 		{"http", func() Config { return DefaultHTTP() }, usual},
 		{"file", func() Config { return DefaultFile() }, large},
+		{"relp", func() Config { return DefaultRELP() }, usual},
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -42,29 +41,20 @@ func NewSyslog(cfg SyslogConfig, d Deps) (*Syslog, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	facility, _ := syslogFacility(cfg.Facility)
+	header, err := cfg.begin()
+	if err != nil {
+		return nil, err
+	}
 	s := &Syslog{
-		cfg: cfg, d: d, maxBytes: cfg.MaxBytes(d.MaxMessageBytes),
-		header: syslogHeader{
-			legacy: cfg.Header == "rfc3164", facility: facility, hostname: cfg.Hostname,
-			appName: cfg.AppName, enterprise: cfg.EnterpriseNumber,
-		},
+		cfg: cfg, d: d, maxBytes: cfg.MaxBytes(d.MaxMessageBytes), header: header,
 		turn: make(chan struct{}, 1),
 		lost: make(chan struct{}, 1),
-	}
-	if s.header.hostname == "" {
-		name, err := os.Hostname()
-		if err != nil {
-			return nil, fmt.Errorf("read this machine's name: %w: set hostname", err)
-		}
-		s.header.hostname = name
 	}
 	if cfg.Transport == "udp" {
 		s.udp = &syslogUDP{addrs: cfg.Address, limit: s.maxBytes}
 		return s, nil
 	}
 	if cfg.Transport == "tls" {
-		var err error
 		if s.tls, err = cfg.TLS.Client(); err != nil {
 			return nil, err
 		}

@@ -44,15 +44,16 @@ type syslogConn struct {
 	at       time.Time
 }
 
-// syslogDial connects to one address. conf is nil for plain TCP. watch is told, if it has room, when the
-// connection has ended.
-//
-// With TLS 1.3 a client's handshake is done before the server has seen the client's certificate; its refusal
-// can only be read, and a write sent meanwhile succeeds and is lost. So where the server asked for a certificate,
-// the session is not trusted before it has stood for syslogGrace and two round trips.
-func syslogDial(ctx context.Context, addr string, conf *tls.Config, watch chan<- struct{}) (*syslogConn, error) {
-	ctx, cancel := context.WithTimeout(ctx, syslogDialTimeout)
-	defer cancel()
+// syslogLink is a stream that has just been connected.
+type syslogLink struct {
+	net.Conn               // of TCP or TLS
+	raw      net.Conn      // of TCP
+	trip     time.Duration // how long TCP took to connect: a round trip
+	asked    bool          // the peer asked for a client certificate
+}
+
+// syslogConnect connects to one address and shakes hands. conf is nil for plain TCP.
+func syslogConnect(ctx context.Context, addr string, conf *tls.Config) (*syslogLink, error) {
 	d := net.Dialer{
 		Control:         syslogControl,
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3},
@@ -62,24 +63,20 @@ func syslogDial(ctx context.Context, addr string, conf *tls.Config, watch chan<-
 	if err != nil {
 		return nil, err
 	}
-	trip := time.Since(began)
 	if t, ok := raw.(*net.TCPConn); ok {
 		_ = t.SetWriteBuffer(syslogSendBuffer) // a larger one only makes more to be sent again
 	}
-	c := &syslogConn{Conn: raw, raw: raw, addr: addr, broken: make(chan struct{})}
+	l := &syslogLink{Conn: raw, raw: raw, trip: time.Since(began)}
 	if conf == nil {
-		go c.watch(watch)
-		return c, nil
+		return l, nil
 	}
-
-	asked := false
 	conf = conf.Clone()
 	if conf.ServerName == "" {
 		conf.ServerName, _, _ = net.SplitHostPort(addr) // the dial has parsed it
 	}
 	have := conf.GetClientCertificate
 	conf.GetClientCertificate = func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		asked = true
+		l.asked = true
 		if have == nil {
 			return &tls.Certificate{}, nil
 		}
@@ -90,10 +87,28 @@ func syslogDial(ctx context.Context, addr string, conf *tls.Config, watch chan<-
 		_ = raw.Close()
 		return nil, err
 	}
-	c.Conn = session
+	l.Conn = session
+	return l, nil
+}
+
+// syslogDial connects to one address. conf is nil for plain TCP. watch is told, if it has room, when the
+// connection has ended.
+//
+// With TLS 1.3 a client's handshake is done before the server has seen the client's certificate; its refusal
+// can only be read, and a write sent meanwhile succeeds and is lost. So where the server asked for a certificate,
+// the session is not trusted before it has stood for syslogGrace and two round trips.
+func syslogDial(ctx context.Context, addr string, conf *tls.Config, watch chan<- struct{}) (*syslogConn, error) {
+	ctx, cancel := context.WithTimeout(ctx, syslogDialTimeout)
+	defer cancel()
+	l, err := syslogConnect(ctx, addr, conf)
+	if err != nil {
+		return nil, err
+	}
+	c := &syslogConn{Conn: l.Conn, raw: l.raw, addr: addr, broken: make(chan struct{})}
 	go c.watch(watch)
-	if asked && session.ConnectionState().Version >= tls.VersionTLS13 {
-		if err := c.stands(ctx, syslogGrace+2*trip); err != nil {
+	session, ok := l.Conn.(*tls.Conn)
+	if ok && l.asked && session.ConnectionState().Version >= tls.VersionTLS13 {
+		if err := c.stands(ctx, syslogGrace+2*l.trip); err != nil {
 			c.close()
 			if errors.Is(err, errSyslogEnded) {
 				err = errSyslogRefused

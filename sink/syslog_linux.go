@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"net"
 	"strings"
 	"syscall"
 
@@ -19,4 +20,21 @@ func syslogControl(network, _ string, raw syscall.RawConn) error {
 		return e
 	}
 	return err
+}
+
+// relpAckAtOnce returns a function that has the kernel confirm what has arrived, now and for a while. It is for
+// before each read: the kernel goes back to its own ways whenever something is sent (tcp(7), TCP_QUICKACK).
+func relpAckAtOnce(conn net.Conn) func() {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return func() {}
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return func() {}
+	}
+	set := func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1) //nolint:gosec // a descriptor
+	}
+	return func() { _ = raw.Control(set) } // without it answers are late, and that is all
 }

@@ -22,8 +22,9 @@ var _ Wrapper = (*Syslog)(nil)
 
 // Wrap implements Wrapper: a record is a whole syslog line without its framing, of max bytes at most. Line
 // breaks of the payload become spaces, so that no event can pass for two whatever the framing.
-func (s *Syslog) Wrap(encode Encode) Encode {
-	h := s.header
+func (s *Syslog) Wrap(encode Encode) Encode { return s.header.wrap(encode) }
+
+func (h syslogHeader) wrap(encode Encode) Encode {
 	return func(dst []byte, ev *event.Event, max int) (body []byte, shrunk bool, err error) {
 		if dst == nil {
 			dst = make([]byte, 0, len(ev.Raw)+512)
