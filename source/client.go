@@ -48,7 +48,7 @@ type Console struct {
 	base   string // scheme://host[:port], no path
 	host   string
 	filter url.Values
-	http   *http.Client
+	road   http.RoundTripper // not a Client: that follows redirects, or quotes them where they are broken
 	limit  *limiter
 	log    *slog.Logger
 	met    sourceMetrics
@@ -96,10 +96,7 @@ func New(name string, cfg Config, d Deps) (*Console, error) {
 			return nil, err
 		}
 	}
-	c.http = &http.Client{
-		Transport:     rt,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	c.road = rt
 	return c, nil
 }
 
@@ -210,7 +207,7 @@ func (c *Console) open(ctx context.Context, path string, q url.Values) (*http.Re
 	req.Header.Set("Accept-Encoding", "gzip")
 	req.Header.Set("User-Agent", "s1stream")
 	a := answer{asked: time.Now()}
-	resp, err := c.http.Do(req)
+	resp, err := c.road.RoundTrip(req)
 	if err != nil {
 		c.met.status("error").Inc()
 		return nil, a, safe.URLError(err)
