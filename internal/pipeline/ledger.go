@@ -118,10 +118,11 @@ func (l *ledger) forget() {
 	}
 }
 
-// advance moves the frontier, never back, and drops what the frontier now stands for.
-func (l *ledger) advance(to time.Time) {
+// advance moves the frontier, never back, and drops what the frontier now stands for. It reports whether the
+// frontier moved.
+func (l *ledger) advance(to time.Time) bool {
 	if !to.After(l.frontier) {
-		return
+		return false
 	}
 	l.frontier, l.dirty = to, true
 	for id, s := range l.seen {
@@ -129,6 +130,7 @@ func (l *ledger) advance(to time.Time) {
 			delete(l.seen, id)
 		}
 	}
+	return true
 }
 
 // state is a copy to be saved.

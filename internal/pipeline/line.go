@@ -42,8 +42,10 @@ type line struct {
 	seat    *seat // it takes events and marks from this one only
 	queue   queue
 	ledger  ledger
+	moved   time.Time     // when its frontier moved last, or it took its seat
 	charged time.Duration // time that it blocked the shared feed since it last had nothing pending
 	closed  bool          // nothing more comes
+	writing bool          // a batch has left the queue and is not dealt with
 
 	// What follows belongs to the line's own goroutine.
 	held     []record // refused, waiting for proof that the destination takes others
@@ -216,6 +218,7 @@ func (l *line) popBatch() []*event.Event {
 		l.ledger.taken(e.ev)
 		l.queue.pop()
 	}
+	l.writing = true
 	l.gauge()
 	if l.seat != nil {
 		l.seat.feed.signal()
@@ -223,16 +226,34 @@ func (l *line) popBatch() []*event.Event {
 	return batch
 }
 
-// settle applies the newest mark once everything before it is dealt with, and clears the charge of a line that
-// has nothing pending.
+// still returns for how long the frontier has not moved.
+func (l *line) still() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Since(l.moved)
+}
+
+// busy reports whether events wait in the queue or are in a Write. Refused ones that are held don't count: they
+// may wait for what is not read yet.
+func (l *line) busy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.writing || l.queue.events > 0
+}
+
+// settle ends a batch. It applies the newest mark once everything before it is dealt with, and clears the charge
+// of a line that has nothing pending.
 func (l *line) settle() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.writing = false
 	if len(l.held) > 0 {
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if m := l.deferred; m.seat != nil && m.seat == l.seat {
-		l.ledger.advance(m.frontier)
+		if l.ledger.advance(m.frontier) {
+			l.moved = time.Now()
+		}
 		l.met.frontier.Set(seconds(l.ledger.frontier))
 	}
 	l.deferred = mark{}

@@ -83,12 +83,11 @@ func (l *line) forgive() {
 }
 
 // moveTo gives the line a seat on another feed. Its queue and its marks are thrown away, and what is pending
-// there; what is in hand stays pending. It goes on from its frontier. The charge stays too: a line that comes
-// back as stuck as it went falls behind again at once, and costs the others nothing more.
+// there; what is in hand stays pending. It goes on from its frontier. Its charge stays while anything is pending.
 func (l *line) moveTo(f *feed) *seat {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.seat = &seat{line: l, feed: f}
+	l.seat, l.moved = &seat{line: l, feed: f}, time.Now()
 	l.queue.drop()
 	l.ledger.forget()
 	l.forgive()
@@ -100,6 +99,6 @@ func (l *line) moveTo(f *feed) *seat {
 func (l *line) join(f *feed) *seat {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.seat = &seat{line: l, feed: f}
+	l.seat, l.moved = &seat{line: l, feed: f}, time.Now()
 	return l.seat
 }

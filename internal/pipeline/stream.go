@@ -200,7 +200,27 @@ func (s *stream) admit() []*seat {
 		l.met.behind.Set(0)
 		s.log.Info("line is live", "sink", l.Sink)
 	}
+	s.shed()
 	return slices.Clone(s.live)
+}
+
+// standsStill is for how many times patience a line's frontier may stand still behind another's.
+const standsStill = 10
+
+// shed lets lines fall behind whose frontier stands still though their queue has room: every shared walk would
+// have to begin there, further and further back. The caller holds the lock.
+func (s *stream) shed() {
+	var newest time.Time
+	for _, on := range s.live {
+		if at := on.line.frontier(); at.After(newest) {
+			newest = at
+		}
+	}
+	for _, on := range slices.Clone(s.live) {
+		if !s.near(on.line.frontier(), newest) && on.line.still() > standsStill*s.patience {
+			s.leave(on)
+		}
+	}
 }
 
 // frontier is the shared feed's: the oldest of its lines'. The caller holds the lock, and there is a line.
@@ -228,12 +248,17 @@ func (s *stream) fallBehind(from *seat) bool {
 	if s.stop.Err() != nil {
 		return false
 	}
+	s.leave(from)
+	return true
+}
+
+// leave moves a line from the shared feed to one of its own. The caller holds the lock.
+func (s *stream) leave(from *seat) {
 	s.live = slices.DeleteFunc(s.live, func(other *seat) bool { return other == from })
 	l := from.line
 	l.met.fell.Inc()
 	s.log.Warn("line falls behind; it goes on by itself from its frontier", "sink", l.Sink, "frontier", l.frontier().Format(time.RFC3339))
 	s.catchUp(l)
-	return true
 }
 
 // catchUp gives a line a feed of its own, until it is near the shared one.
@@ -246,12 +271,15 @@ func (s *stream) catchUp(l *line) {
 }
 
 // readOwn walks for one line until it is near the shared feed. It then lets the line join, once all that it
-// read was handed on.
+// read was handed on. It asks the console for nothing while the sink still has work from the walk before.
 func (s *stream) readOwn(on *seat) {
 	f, caughtUp := on.feed, false
 	for s.stop.Err() == nil {
 		err := f.walk(s.stop, []*seat{on})
 		s.walked(f, err)
+		for err == nil && f.own.busy() && s.stop.Err() == nil {
+			s.rest()
+		}
 		if caughtUp = err == nil && s.mayJoin(f.own); caughtUp {
 			break
 		}
