@@ -57,6 +57,7 @@ type Console struct {
 	size   atomic.Int32   // page size asked for at present
 	good   atomic.Int32   // good pages since it changed
 	bufs   sync.Pool      // of *pageBuffer
+	most   int64          // bytes of a page: maxPage, or a test takes minutes
 
 	mu     sync.Mutex
 	token  safe.Secret
@@ -96,7 +97,7 @@ func New(name string, cfg Config, d Deps) (*Console, error) {
 			return nil, err
 		}
 	}
-	c.road = rt
+	c.road, c.most = rt, maxPage
 	return c, nil
 }
 

@@ -175,7 +175,7 @@ func (w *walk) ask(parent context.Context) (fetched, error) {
 		at = a.asked.UTC().Truncate(time.Microsecond) // for items without an updatedAt; no frontier moves by it
 	}
 	p := fetched{answer: a}
-	body, err := w.buf.read(resp, maxPage)
+	body, err := w.buf.read(resp, c.most)
 	if errors.Is(err, errTooLarge) && size == 1 {
 		p.events, p.cursor, err = w.giant(parent, at)
 		return p, err

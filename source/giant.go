@@ -143,7 +143,7 @@ func (g *giantReader) page() error {
 	if !hasData || !hasPages {
 		return errGiant
 	}
-	if _, err := g.space(); err != io.EOF {
+	if _, err := g.space(); !errors.Is(err, io.EOF) {
 		return errGiant
 	}
 	return nil
@@ -307,7 +307,7 @@ func (g *giantReader) value() (string, error) {
 	var word []byte
 	for {
 		switch {
-		case err == io.EOF || c == ',' || c == ']' || c == '}' || c <= ' ':
+		case errors.Is(err, io.EOF) || c == ',' || c == ']' || c == '}' || c <= ' ':
 			if err == nil {
 				g.back()
 			}
