@@ -22,7 +22,7 @@ SCENARIO_RUN   ?= ^TestScenario
 SCENARIO       ?= -scenario.seeds=20000
 SCENARIO_RACE  ?= -scenario.seeds=500 -scenario.polls=60
 SOAK           ?= -scenario.seeds=1000000
-KILL_PKG       ?= ./internal/cli
+KILL_PKG       ?= ./internal/e2e
 KILL_RUN       ?= ^TestKill
 KILL           ?= -kills=300
 FUZZTIME       ?= 10s

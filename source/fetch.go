@@ -168,7 +168,7 @@ func (w *walk) ask(parent context.Context) (fetched, error) {
 	}
 	if !isJSON(resp.Header) {
 		_ = resp.Body.Close()
-		return fetched{}, &pageError{fmt.Errorf("Content-Type is %q, not JSON: a login page or a proxy's?", safe.Snippet([]byte(resp.Header.Get("Content-Type")), 64))}
+		return fetched{}, &pageError{fmt.Errorf("Content-Type is %q, not JSON: a login page or a proxy's?", c.shown(resp.Header.Get("Content-Type")))}
 	}
 	at := a.moment
 	if at.IsZero() {
