@@ -159,7 +159,7 @@ func syslogAddress(s string) bool {
 // syslogTag reports whether s is a TAG of RFC 3164 section 4.1.3.
 func syslogTag(s string) bool {
 	for _, r := range s {
-		if !(r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z') {
+		if (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') {
 			return false
 		}
 	}

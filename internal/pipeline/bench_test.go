@@ -23,7 +23,7 @@ func BenchmarkLedger(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		e := events[i%len(events)]
 		e.UpdatedAt = time.Unix(int64(i), 0)
-		if l.known(e) || l.known(e) {
+		if first, second := l.known(e), l.known(e); first || second {
 			b.Fatal("known")
 		}
 		l.queued(e)
