@@ -27,13 +27,11 @@ func TestMemory_StaysBoundedInABackfillWhileASinkIsDead(t *testing.T) {
 type = "http"
 url = "http://%s/"
 body = "ndjson"
-
 retry_max_wait = "1s"
 [sink.file]
 type = "file"
 path = %q
 max_size = "0" # one file
-
 `, dead, out))
 
 	p := start(t, plain, file)
