@@ -2,5 +2,5 @@
 // (fetch and decompress every page, keep nothing) and a plain pipeline (decode each threat into a map, encode
 // it again, write it to a file). Figures are quoted as ratios, for machines differ and are noisy.
 //
-//	make bench        200,000 and 1,000,000 threats; prints the tables of docs/benchmarks.md
+//	make bench        200,000 and 1,000,000 threats; prints the figures of docs/benchmarks.md
 package bench
