@@ -22,12 +22,11 @@ SCENARIO_RUN   ?= ^TestScenario
 SCENARIO       ?= -scenario.seeds=20000
 SCENARIO_RACE  ?= -scenario.seeds=500 -scenario.polls=60
 SOAK           ?= -scenario.seeds=1000000
-KILL_PKG       ?= ./internal/cli
+KILL_PKG       ?= ./internal/e2e
 KILL_RUN       ?= ^TestKill
 KILL           ?= -kills=300
 FUZZTIME       ?= 10s
-BENCH          ?= ./internal/bench
-BENCH_ARGS     ?=
+BENCH          ?= -bench.threats=200000 -bench.many=1000000 -bench.rounds=3 -bench.kafka -bench.idle=60s
 
 STAGES = fmt vet lint deploy unit scenario kill fuzz
 
@@ -93,7 +92,7 @@ soak: ## scenarios for hours: make soak SOAK=-scenario.seeds=5000000
 	@$(GOTEST) -count=1 -timeout 0 -run '$(SCENARIO_RUN)' $(SCENARIO_PKG) $(SOAK)
 
 bench: ## the long benchmark (docs/benchmarks.md)
-	$(GO) run $(BENCH) $(BENCH_ARGS)
+	$(GO) test -count=1 -v -timeout 60m -run TestBenchmark ./internal/bench $(BENCH)
 
 clean: ## what the targets above made; .peers stays
 	rm -rf s1stream dist

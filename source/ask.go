@@ -41,6 +41,7 @@ func (c *Console) Ask(ctx context.Context, path string, q url.Values) (Answer, e
 	if err != nil {
 		return Answer{}, err
 	}
+	defer func() { _ = resp.Body.Close() }()
 	took := time.Since(a.asked)
 	buf := c.bufs.Get().(*pageBuffer)
 	defer c.bufs.Put(buf)

@@ -48,7 +48,7 @@ type Console struct {
 	base   string // scheme://host[:port], no path
 	host   string
 	filter url.Values
-	http   *http.Client
+	road   http.RoundTripper // not a Client: that follows redirects, or quotes them where they are broken
 	limit  *limiter
 	log    *slog.Logger
 	met    sourceMetrics
@@ -57,6 +57,7 @@ type Console struct {
 	size   atomic.Int32   // page size asked for at present
 	good   atomic.Int32   // good pages since it changed
 	bufs   sync.Pool      // of *pageBuffer
+	most   int64          // bytes of a page: maxPage, or a test takes minutes
 
 	mu     sync.Mutex
 	token  safe.Secret
@@ -96,10 +97,7 @@ func New(name string, cfg Config, d Deps) (*Console, error) {
 			return nil, err
 		}
 	}
-	c.http = &http.Client{
-		Transport:     rt,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	c.road, c.most = rt, maxPage
 	return c, nil
 }
 
@@ -181,6 +179,7 @@ type statusError struct {
 	answer
 	code   int // the API's own code, 0 where it gave none
 	detail string
+	id     string // the vendor's request id, fit to be shown
 }
 
 func (e *statusError) Error() string {
@@ -188,8 +187,8 @@ func (e *statusError) Error() string {
 	if e.detail != "" {
 		s += " (" + e.detail + ")"
 	}
-	if id := e.header.Get("X-Rqid"); id != "" {
-		s += ", request id " + safe.Snippet([]byte(id), 64)
+	if e.id != "" {
+		s += ", request id " + e.id
 	}
 	return s
 }
@@ -204,24 +203,18 @@ func (c *Console) open(ctx context.Context, path string, q url.Values) (*http.Re
 	if err != nil {
 		return nil, answer{}, safe.URLError(err)
 	}
-	token := c.secret()
-	req.Header.Set("Authorization", "ApiToken "+token)
+	req.Header.Set("Authorization", "ApiToken "+c.secret())
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Accept-Encoding", "gzip")
 	req.Header.Set("User-Agent", "s1stream")
 	a := answer{asked: time.Now()}
-	resp, err := c.http.Do(req)
+	resp, err := c.road.RoundTrip(req)
 	if err != nil {
 		c.met.status("error").Inc()
 		return nil, a, safe.URLError(err)
 	}
 	took := time.Since(a.asked)
 	c.met.answered(resp.StatusCode)
-	for _, values := range resp.Header { // they are shown, so none may echo the token
-		for i := range values {
-			values[i] = strings.ReplaceAll(values[i], token, "***")
-		}
-	}
 	a.status, a.header = resp.StatusCode, resp.Header
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		a.date = date.UTC()
@@ -237,7 +230,7 @@ func (c *Console) open(ctx context.Context, path string, q url.Values) (*http.Re
 
 // explain reads the body of an answer that is no page, to say what the console said.
 func (c *Console) explain(resp *http.Response, a answer) error {
-	e := &statusError{answer: a}
+	e := &statusError{answer: a, id: c.shown(a.header.Get("X-Rqid"))}
 	buf := c.bufs.Get().(*pageBuffer)
 	defer c.bufs.Put(buf)
 	body, err := buf.read(resp, maxErrorBody)
@@ -268,6 +261,11 @@ func (c *Console) secret() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.token.Reveal()
+}
+
+// shown makes a header's value fit to be shown: short, clean, and without the token, should it echo that.
+func (c *Console) shown(value string) string {
+	return safe.Snippet([]byte(strings.ReplaceAll(value, c.secret(), "***")), 64)
 }
 
 // quotes reports whether a body echoes the token, as a debugging proxy's error page may.

@@ -168,14 +168,14 @@ func (w *walk) ask(parent context.Context) (fetched, error) {
 	}
 	if !isJSON(resp.Header) {
 		_ = resp.Body.Close()
-		return fetched{}, &pageError{fmt.Errorf("Content-Type is %q, not JSON: a login page or a proxy's?", safe.Snippet([]byte(resp.Header.Get("Content-Type")), 64))}
+		return fetched{}, &pageError{fmt.Errorf("Content-Type is %q, not JSON: a login page or a proxy's?", c.shown(resp.Header.Get("Content-Type")))}
 	}
 	at := a.moment
 	if at.IsZero() {
 		at = a.asked.UTC().Truncate(time.Microsecond) // for items without an updatedAt; no frontier moves by it
 	}
 	p := fetched{answer: a}
-	body, err := w.buf.read(resp, maxPage)
+	body, err := w.buf.read(resp, c.most)
 	if errors.Is(err, errTooLarge) && size == 1 {
 		p.events, p.cursor, err = w.giant(parent, at)
 		return p, err

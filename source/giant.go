@@ -127,7 +127,9 @@ func (g *giantReader) page() error {
 			return g.object(func(key string) error {
 				v, err := g.value()
 				if err == nil && key == "nextCursor" {
-					g.cursor, err = nextCursor([]byte(v))
+					if g.cursor, err = nextCursor([]byte(v)); err != nil {
+						err = &pageError{err}
+					}
 				}
 				return err
 			})
@@ -141,7 +143,7 @@ func (g *giantReader) page() error {
 	if !hasData || !hasPages {
 		return errGiant
 	}
-	if _, err := g.space(); err != io.EOF {
+	if _, err := g.space(); !errors.Is(err, io.EOF) {
 		return errGiant
 	}
 	return nil
@@ -305,7 +307,7 @@ func (g *giantReader) value() (string, error) {
 	var word []byte
 	for {
 		switch {
-		case err == io.EOF || c == ',' || c == ']' || c == '}' || c <= ' ':
+		case errors.Is(err, io.EOF) || c == ',' || c == ']' || c == '}' || c <= ' ':
 			if err == nil {
 				g.back()
 			}
@@ -326,6 +328,9 @@ func (g *giantReader) value() (string, error) {
 func (g *giantReader) string() (string, error) {
 	text := []byte{'"'}
 	for escaped := false; ; {
+		if !escaped {
+			text = g.plain(text)
+		}
 		c, err := g.byte()
 		switch {
 		case err != nil:
@@ -345,4 +350,19 @@ func (g *giantReader) string() (string, error) {
 			return string(text), nil
 		}
 	}
+}
+
+// plain reads what is at hand of a string and needs no look at each byte, and appends it to text, up to maxToken.
+func (g *giantReader) plain(text []byte) []byte {
+	at, _ := g.r.Peek(g.r.Buffered()) // never fails: it is all there
+	at = at[:jsonscan.Plain(at)]
+	text = append(text, at[:min(len(at), max(maxToken-len(text), 0))]...)
+	if g.hashing {
+		g.sum.Write(g.hashed)
+		g.sum.Write(at)
+		g.hashed = g.hashed[:0] // a byte follows before anything goes back
+	}
+	g.n += int64(len(at))
+	_, _ = g.r.Discard(len(at)) // never fails, as above
+	return text
 }

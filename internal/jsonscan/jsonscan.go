@@ -34,12 +34,11 @@ func (s *Scanner) fail(what string) error { return &SyntaxError{Pos: s.Pos, What
 
 // Space skips white space and returns the next byte, or 0 at the end.
 func (s *Scanner) Space() byte {
-	for ; s.Pos < len(s.Data); s.Pos++ {
-		switch c := s.Data[s.Pos]; c {
-		case ' ', '\t', '\n', '\r':
-		default:
-			return c
-		}
+	if s.Pos < len(s.Data) && s.Data[s.Pos] > ' ' { // nearly always
+		return s.Data[s.Pos]
+	}
+	if s.Pos = space(s.Data, s.Pos); s.Pos < len(s.Data) {
+		return s.Data[s.Pos]
 	}
 	return 0
 }
@@ -71,9 +70,15 @@ func (s *Scanner) Object(f func(key []byte) error) error {
 		if s.Space() != '"' {
 			return s.fail("a key must be a string")
 		}
-		key, escaped, err := s.str()
-		if err != nil {
-			return err
+		var key []byte
+		var escaped bool
+		if i := short(s.Data, s.Pos+1); i > 0 {
+			key, s.Pos = s.Data[s.Pos+1:i-1], i
+		} else {
+			var err error
+			if key, escaped, err = s.str(); err != nil {
+				return err
+			}
 		}
 		if escaped {
 			if text, ok := unquote(key); ok {
@@ -143,20 +148,22 @@ func (s *Scanner) Value() ([]byte, error) {
 	return s.Data[start:s.Pos], nil
 }
 
-// skip reads one value at Pos. It repeats the loops of Object and Array without their callbacks: this is where
-// nearly all of a page goes by.
+// skip reads one value at Pos. It repeats the loops of Object and Array without their callbacks, and with the
+// place in a variable: this is where nearly all of a page goes by.
 func (s *Scanner) skip() error {
 	if s.Pos >= len(s.Data) {
 		return s.fail("unexpected end")
 	}
 	switch c := s.Data[s.Pos]; {
 	case c == '"':
+		if i := short(s.Data, s.Pos+1); i > 0 {
+			s.Pos = i
+			return nil
+		}
 		_, _, err := s.str()
 		return err
-	case c == '{':
-		return s.skipMany('}')
-	case c == '[':
-		return s.skipMany(']')
+	case c == '{' || c == '[':
+		return s.skipMany(c + 2) // the closing bracket's place in ASCII
 	case c == '-' || c >= '0' && c <= '9':
 		return s.number()
 	case c == 't':
@@ -173,40 +180,95 @@ func (s *Scanner) skipMany(end byte) error {
 	if s.depth++; s.depth > maxDepth {
 		return s.fail("nested too deep")
 	}
+	d := s.Data
 	s.Pos++
 	if s.Space() == end {
 		s.Pos++
 		s.depth--
 		return nil
 	}
-	for {
+	for i := s.Pos; ; {
 		if end == '}' {
-			if s.Space() != '"' {
-				return s.fail("a key must be a string")
+			if i >= len(d) || d[i] != '"' {
+				return s.failAt(i, "a key must be a string")
 			}
-			if _, _, err := s.str(); err != nil {
+			from := i
+			if i = short(d, i+1); i < 0 {
+				s.Pos = from
+				if _, _, err := s.str(); err != nil {
+					return err
+				}
+				i = s.Pos
+			}
+			if i >= len(d) || d[i] != ':' {
+				if i = space(d, i); i >= len(d) || d[i] != ':' {
+					return s.failAt(i, "a key must be followed by a colon")
+				}
+			}
+			i++
+		}
+		if i >= len(d) || d[i] <= ' ' {
+			i = space(d, i)
+		}
+		from := i
+		if i < len(d) && d[i] == '"' {
+			i = short(d, i+1)
+		} else {
+			i = -1
+		}
+		if i < 0 {
+			s.Pos = from
+			if err := s.skip(); err != nil {
 				return err
 			}
-			if s.Space() != ':' {
-				return s.fail("a key must be followed by a colon")
+			i = s.Pos
+		}
+		if i >= len(d) || d[i] <= ' ' {
+			i = space(d, i)
+		}
+		switch {
+		case i < len(d) && d[i] == ',':
+			if i++; i >= len(d) || d[i] <= ' ' {
+				i = space(d, i)
 			}
-			s.Pos++
-		}
-		s.Space()
-		if err := s.skip(); err != nil {
-			return err
-		}
-		switch s.Space() {
-		case ',':
-			s.Pos++
-		case end:
-			s.Pos++
+		case i < len(d) && d[i] == end:
+			s.Pos = i + 1
 			s.depth--
 			return nil
 		default:
-			return s.fail("a comma or the end is missing")
+			return s.failAt(i, "a comma or the end is missing")
 		}
 	}
+}
+
+// short returns the place behind a string of some 16 plain characters at the most, whose first one stands at i:
+// most are. For any other it returns -1.
+func short(d []byte, i int) int {
+	if i+16 <= len(d) {
+		if hit := special(binary.LittleEndian.Uint64(d[i:])); hit != 0 {
+			if i += bits.TrailingZeros64(hit) >> 3; d[i] == '"' {
+				return i + 1
+			}
+		} else if hit := special(binary.LittleEndian.Uint64(d[i+8:])); hit != 0 {
+			if i += 8 + bits.TrailingZeros64(hit)>>3; d[i] == '"' {
+				return i + 1
+			}
+		}
+	}
+	return -1
+}
+
+func (s *Scanner) failAt(i int, what string) error {
+	s.Pos = i
+	return s.fail(what)
+}
+
+// space returns the place of the next byte that is no white space.
+func space(d []byte, i int) int {
+	for i < len(d) && (d[i] == ' ' || d[i] == '\n' || d[i] == '\r' || d[i] == '\t') {
+		i++
+	}
+	return i
 }
 
 func (s *Scanner) literal(word string) error {
@@ -259,6 +321,27 @@ const (
 	highs = 0x8080808080808080
 )
 
+// special has the high bit of each byte of w set that is a quote, a backslash or a control character. Only the
+// lowest bit set is to be trusted.
+func special(w uint64) uint64 {
+	return (((w ^ ones*'"') - ones) | ((w ^ ones*'\\') - ones) | (w - ones*0x20)) &^ w & highs
+}
+
+// Plain returns how many of the first bytes of d may stand in a string as they are: no quote, no backslash and no
+// control character.
+func Plain(d []byte) int {
+	i := 0
+	for ; i+8 <= len(d); i += 8 {
+		if hit := special(binary.LittleEndian.Uint64(d[i:])); hit != 0 {
+			return i + bits.TrailingZeros64(hit)>>3
+		}
+	}
+	for i < len(d) && d[i] >= 0x20 && d[i] != '"' && d[i] != '\\' {
+		i++
+	}
+	return i
+}
+
 // str reads a string and returns what stands between its quotes, and whether that has an escape. It looks at
 // eight bytes at a time for a quote, a backslash or a control character.
 func (s *Scanner) str() (raw []byte, escaped bool, err error) {
@@ -266,10 +349,7 @@ func (s *Scanner) str() (raw []byte, escaped bool, err error) {
 	start := i
 	for {
 		for i+8 <= len(d) {
-			w := binary.LittleEndian.Uint64(d[i:])
-			quote, slash := w^(ones*'"'), w^(ones*'\\')
-			hit := ((quote - ones) &^ quote) | ((slash - ones) &^ slash) | ((w - ones*0x20) &^ w)
-			if hit &= highs; hit != 0 {
+			if hit := special(binary.LittleEndian.Uint64(d[i:])); hit != 0 {
 				i += bits.TrailingZeros64(hit) >> 3
 				break
 			}
@@ -313,7 +393,7 @@ func (s *Scanner) str() (raw []byte, escaped bool, err error) {
 
 func hex4(b []byte) bool {
 	for _, c := range b {
-		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
 			return false
 		}
 	}

@@ -2,8 +2,6 @@ package jsonscan
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"testing"
 )
 
@@ -67,11 +65,12 @@ func TestLookup_TakesTheLastOfTwoAndExactCase(t *testing.T) {
 }
 
 func FuzzScanner(f *testing.F) {
-	for _, seed := range []string{`{"data":[{"id":"1","threatInfo":{"updatedAt":"x"}}],"pagination":{"nextCursor":null}}`, `[1.5e3,"\u00e9\"",{"a":[]}]`} {
+	// Small ones alone: the fuzzer spends its time on shortening what it finds where that is a whole page.
+	for _, seed := range []string{
+		`{"data":[{"id":"1","threatInfo":{"updatedAt":"x"}}],"pagination":{"nextCursor":null}}`, `[1.5e3,"\u00e9\"",{"a":[]}]`,
+		`{"a key of sixteen":"a value of sixteen","a key longer than it":"\\","12345678":"1234567","k" : [ "v" , "w" ]}`,
+	} {
 		f.Add([]byte(seed))
-	}
-	if b, err := os.ReadFile(filepath.Join("..", "..", "testdata", "pages", "sample.json")); err == nil {
-		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if want := json.Valid(b); valid(b) != want || through(b) != want {

@@ -51,13 +51,14 @@ type Condition struct {
 
 	mu     sync.Mutex
 	reason string
+	msg    string
 	since  time.Time
 	said   time.Time
 	times  int
 }
 
-// Fail says that it fails, and why. msg is constant text; the error carries the rest. A changed msg counts
-// as a new failure.
+// Fail says that it fails, and why. msg is constant text; the error carries the rest. Another msg than before is
+// said at once.
 func (c *Condition) Fail(msg string, err error, args ...any) {
 	now := time.Now()
 	c.mu.Lock()
@@ -66,12 +67,12 @@ func (c *Condition) Fail(msg string, err error, args ...any) {
 		reason += ": " + safe.Text(err.Error())
 	}
 	first := c.reason == ""
-	say := first || now.Sub(c.said) >= repeatEvery
+	say := first || c.msg != msg || now.Sub(c.said) >= repeatEvery
 	if first {
 		c.since = now
 	}
 	c.times++
-	c.reason = reason
+	c.reason, c.msg = reason, msg
 	if say {
 		c.said = now
 	}

@@ -22,8 +22,10 @@ import (
 
 // Users that the broker knows.
 const (
-	KafkaPlainUser, KafkaPlainPassword = "alice", "alice-secret"
-	KafkaSCRAMUser, KafkaSCRAMPassword = "bob", "bob-secret"
+	KafkaPlainUser     = "alice"
+	KafkaPlainPassword = "alice-secret"
+	KafkaSCRAMUser     = "bob"
+	KafkaSCRAMPassword = "bob-secret"
 )
 
 // Kafka is a real Apache Kafka broker, alone in its cluster. It ends with the test that started it.

@@ -9,7 +9,8 @@ import (
 
 func exactlyTheRefused(c *testCase) {
 	if c.rig.Refuse == nil {
-		c.t.Skip("this peer refuses no record")
+		c.t.Log("does not apply: this peer refuses no record")
+		return
 	}
 	records := c.batch(40, 300)
 	guilty := map[string]bool{}
@@ -40,7 +41,8 @@ func exactlyTheRefused(c *testCase) {
 
 func allRefused(c *testCase) {
 	if c.rig.Refuse == nil {
-		c.t.Skip("this peer refuses no record")
+		c.t.Log("does not apply: this peer refuses no record")
+		return
 	}
 	records := c.batch(5, 100)
 	var ids []string
@@ -56,7 +58,8 @@ func allRefused(c *testCase) {
 
 func denied(c *testCase) {
 	if c.rig.Deny == nil {
-		c.t.Skip("this peer denies nobody")
+		c.t.Log("does not apply: this peer denies nobody")
+		return
 	}
 	c.rig.Deny(true)
 	records := c.batch(10, 100)

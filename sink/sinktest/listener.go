@@ -1,6 +1,7 @@
 package sinktest
 
 import (
+	"context"
 	"net"
 	"sync"
 	"syscall"
@@ -36,7 +37,7 @@ type Listener struct {
 
 // Listen listens on a loopback port.
 func Listen() (*Listener, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

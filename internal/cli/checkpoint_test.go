@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestCheckpointShow_ListsLinesWithAndWithoutOne(t *testing.T) {
+	_, server := serve(t, 2)
+	s := configure(t, server.URL, "", "")
+	p := call(t, nil, "checkpoint", "show", "--config", s.file)
+	p.wantCode(t, 0)
+	contains(t, p.out.String(), "SOURCE", "prod", "siem", "none yet: start = all")
+
+	runOnce(t, s, 2)
+	p = call(t, nil, "checkpoint", "show", "--config", s.file, "--json", "prod")
+	p.wantCode(t, 0)
+	var rows []shown
+	if err := json.Unmarshal([]byte(p.out.String()), &rows); err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != 1 || rows[0].Frontier == nil || !rows[0].Usable || rows[0].Note != "good" || rows[0].Generation == 0 {
+		t.Errorf("shows %+v", rows)
+	}
+	if p = call(t, nil, "checkpoint", "show", "--config", s.file); !strings.Contains(p.out.String(), "good") {
+		t.Errorf("prints\n%s", p.out)
+	}
+}
+
+func TestCheckpointReset_MakesTheNextRunReadAgainFromThere(t *testing.T) {
+	c, server := serve(t, 10) // created over the last hour, a threat every six minutes
+	s := configure(t, server.URL, "", "")
+	runOnce(t, s, 10)
+	cut := time.Now().Add(-20 * time.Minute)
+	young := 0
+	for _, id := range c.Store.IDs() {
+		if threat, _ := c.Store.Latest(id); !threat.Updated.Time().Before(cut.UTC().Truncate(time.Second)) {
+			young++
+		}
+	}
+	p := call(t, nil, "checkpoint", "reset", "--config", s.file, "--from", cut.UTC().Format(time.RFC3339), "--sink", "siem", "-y")
+	p.wantCode(t, 0)
+	contains(t, p.err.String(), "prod siem: from ", " to "+cut.UTC().Format(time.RFC3339), "done")
+	if young == 0 || young == 10 {
+		t.Fatalf("%d of 10 are young: the test proves nothing", young)
+	}
+	runOnce(t, s, 10+young)
+}
+
+func TestAgreed_TakesYesAlone(t *testing.T) {
+	for answer, want := range map[string]bool{"y\n": true, "Yes\n": true, "\n": false, "n\n": false, "": false, "yesterday\n": false} {
+		if agreed(context.Background(), strings.NewReader(answer)) != want {
+			t.Errorf("%q: not %v", answer, want)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	r, w := io.Pipe()
+	if agreed(ctx, r) {
+		t.Error("a signal is taken for a yes")
+	}
+	_ = w.Close()
+}

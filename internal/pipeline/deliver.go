@@ -1,0 +1,242 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"s1stream/internal/event"
+	"s1stream/internal/safe"
+	"s1stream/sink"
+)
+
+// deniedPause is the pause after an answer that only an operator can change.
+const deniedPause = time.Minute
+
+// record is a record on its way, with what became of it so far.
+type record struct {
+	sink.Record
+	attempts  int
+	unknown   bool   // an earlier attempt may have delivered it
+	refused   bool   // it was refused once
+	refusedAt uint64 // line.taken then
+}
+
+// newBackoff returns the waits of a retry loop: a quarter of a second to most, with jitter, for ever.
+func newBackoff(most time.Duration) *backoff.ExponentialBackOff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(min(250*time.Millisecond, most)),
+		backoff.WithMaxInterval(most),
+		backoff.WithMaxElapsedTime(0),
+	)
+}
+
+// encodeAll makes records of events. What can't be encoded is dead-lettered at once.
+func (l *line) encodeAll(ctx context.Context, batch []*event.Event) []record {
+	out := make([]record, 0, len(batch))
+	for _, ev := range batch {
+		if ev.Stub != "" {
+			l.deadLetter(ctx, record{Record: sink.Record{Event: ev}}, ev.Stub)
+			continue
+		}
+		body, shrunk, err := l.safeEncode(ev)
+		if err != nil {
+			l.deadLetter(ctx, record{Record: sink.Record{Event: ev}}, "encode: "+err.Error())
+			continue
+		}
+		if shrunk {
+			l.met.shrunk.Inc()
+		}
+		out = append(out, record{Record: sink.Record{Event: ev, Body: body}})
+	}
+	return out
+}
+
+// safeEncode makes a panic of the encoder the event's own failure.
+func (l *line) safeEncode(ev *event.Event) (body []byte, shrunk bool, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			l.log.Error("encoder panicked", "id", safe.Text(ev.ID), "stack", string(debug.Stack()))
+			err = fmt.Errorf("encoder panicked: %v", r)
+		}
+	}()
+	return l.encode(nil, ev, l.MaxBytes)
+}
+
+// send hands records to the sink until each is taken, dead-lettered or held as refused, or ctx ends. It is the
+// line's one retry loop.
+func (l *line) send(ctx context.Context, records []record) {
+	wait := newBackoff(l.Config.RetryMaxWait)
+	todo := [][]record{records} // a stack: what was split off goes on in order
+	for len(todo) > 0 && ctx.Err() == nil {
+		part := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if len(part) == 0 {
+			continue
+		}
+		err := l.write(ctx, part)
+		var batch *sink.BatchError
+		var refused *sink.RefusedError
+		var again []record
+		switch {
+		case err == nil:
+			l.ack(part)
+		case errors.As(err, &batch):
+			if again = l.sort(ctx, part, batch); len(again) < len(part) {
+				wait.Reset()
+			}
+		case errors.As(err, &refused) && len(part) == 1:
+			l.refuse(ctx, part[0], refused)
+		case errors.As(err, &refused):
+			half := len(part) / 2
+			todo = append(todo, part[half:], part[:half])
+		default:
+			again = unknown(part)
+		}
+		if len(again) == 0 {
+			if len(l.held) == 0 {
+				l.cond.OK()
+			}
+			wait.Reset()
+			continue
+		}
+		todo = append(todo, again)
+		if !l.pause(ctx, wait, err) {
+			return
+		}
+	}
+}
+
+// write calls the sink once. A panic there is an unknown outcome.
+func (l *line) write(ctx context.Context, part []record) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			l.log.Error("sink panicked", "stack", string(debug.Stack()))
+			err = fmt.Errorf("sink panicked: %v", r)
+		}
+	}()
+	out := make([]sink.Record, len(part))
+	for i := range part {
+		if part[i].unknown {
+			l.met.repeated.Inc()
+		}
+		part[i].attempts++
+		part[i].unknown = false
+		out[i] = part[i].Record
+	}
+	return l.Out.Write(ctx, out)
+}
+
+// unknown notes that an attempt may have delivered these records.
+func unknown(part []record) []record {
+	for i := range part {
+		part[i].unknown = true
+	}
+	return part
+}
+
+// sort deals with a partial failure and returns the records that failed for now.
+func (l *line) sort(ctx context.Context, part []record, batch *sink.BatchError) []record {
+	why := make(map[int]error, len(batch.Failed))
+	for _, f := range batch.Failed {
+		if f.Index < 0 || f.Index >= len(part) { // whom it means is not known, so nothing is
+			return unknown(part)
+		}
+		why[f.Index] = f.Err
+	}
+	var taken, again, refused []record
+	var reasons []*sink.RefusedError
+	for i, r := range part {
+		err, failed := why[i]
+		var no *sink.RefusedError
+		switch {
+		case !failed:
+			taken = append(taken, r)
+		case errors.As(err, &no):
+			refused = append(refused, r)
+			reasons = append(reasons, no)
+		default:
+			r.unknown = true
+			again = append(again, r)
+		}
+	}
+	l.ack(taken)
+	for i, r := range refused {
+		l.refuse(ctx, r, reasons[i])
+	}
+	return again
+}
+
+// pause waits before the next try, as long as the backoff or the destination says. It reports false when ctx
+// ended.
+func (l *line) pause(ctx context.Context, wait *backoff.ExponentialBackOff, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	l.met.retries.Inc()
+	l.retried.Add(1)
+	d := wait.NextBackOff()
+	var denied *sink.DeniedError
+	var later *sink.RetryAfterError
+	if findAny(err, &later) {
+		d = max(d, later.After)
+	}
+	if findAny(err, &denied) {
+		d = max(d, deniedPause)
+		l.cond.Fail("destination denies", err)
+	} else {
+		l.cond.Fail("destination does not take events", err)
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// findAny finds an error of a class in err or in any record's error of a batch.
+func findAny[T error](err error, target *T) bool {
+	var batch *sink.BatchError
+	if !errors.As(err, &batch) {
+		return errors.As(err, target)
+	}
+	for _, f := range batch.Failed {
+		if errors.As(f.Err, target) {
+			return true
+		}
+	}
+	return false
+}
+
+// ack notes that the destination took records.
+func (l *line) ack(records []record) {
+	if len(records) == 0 {
+		return
+	}
+	now := time.Now()
+	for _, r := range records {
+		l.met.freshness.Observe(now.Sub(r.Event.UpdatedAt).Seconds())
+	}
+	l.taken += uint64(len(records))
+	l.delivered.Add(int64(len(records)))
+	l.met.delivered.Add(float64(len(records)))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range records {
+		l.dealt(r.Event)
+	}
+}
+
+// dealt notes an event as dealt with. The caller holds the lock.
+func (l *line) dealt(ev *event.Event) {
+	if !l.ledger.dealt(ev) {
+		l.met.unseen.Inc()
+	}
+}
