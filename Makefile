@@ -28,7 +28,7 @@ KILL           ?= -kills=300
 FUZZTIME       ?= 10s
 BENCH          ?= -bench.threats=200000 -bench.many=1000000 -bench.rounds=3 -bench.kafka -bench.idle=60s
 
-STAGES = fmt vet lint deploy unit scenario kill fuzz
+STAGES = fmt vet lint deploy judges unit scenario kill fuzz
 
 .PHONY: build dist reproducible image-context image test $(STAGES) soak bench clean help
 
@@ -87,6 +87,9 @@ lint: ## golangci-lint, the version that .ci/peers pins
 
 deploy: ## the files in deploy/, by the tools that read them
 	@GO='$(GO)' MAKE='$(MAKE)' VERSION='$(VERSION)' .ci/check-deploy
+
+judges: ## the formats, by other people's parsers and schemas, over 5,000 threats
+	@GO='$(GO)' .ci/judges/run
 
 soak: ## scenarios for hours: make soak SOAK=-scenario.seeds=5000000
 	@$(GOTEST) -count=1 -timeout 0 -run '$(SCENARIO_RUN)' $(SCENARIO_PKG) $(SOAK)

@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/klauspost/compress/gzip"
+	"s1stream/sink/format"
 )
 
 // httpGiveUp is how many requests of one Write may fail with a status before the rest is not sent: a receiver
@@ -27,15 +28,16 @@ type HTTP struct {
 	maxBody   int // bytes of one request
 	target    *httpTarget
 	transport *http.Transport
-	gzips     sync.Pool // of *gzip.Writer
-	reread    bool      // the last Write was denied: secrets may have been rotated
+	gzip      httpGzip
+	reread    bool // the last Write was denied: secrets may have been rotated
 }
 
 var _ Sink = (*HTTP)(nil)
 
 // NewHTTP reads secrets and certificates; it opens no connection.
 func NewHTTP(cfg HTTPConfig, d Deps) (*HTTP, error) {
-	target, err := cfg.readTarget()
+	d.ContentType = cmp.Or(d.ContentType, format.JSONType)
+	target, err := cfg.readTarget(d.ContentType)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +52,6 @@ func NewHTTP(cfg HTTPConfig, d Deps) (*HTTP, error) {
 	if h.maxBody <= 0 {
 		h.maxBody = httpMaxBytes
 	}
-	h.gzips.New = func() any { return gzip.NewWriter(nil) }
 	return h, nil
 }
 
@@ -75,14 +76,14 @@ func (h *HTTP) Write(ctx context.Context, records []Record) error {
 	}
 	w := httpWrite{h: h, ctx: ctx, records: records, errs: make([]error, len(records))}
 	w.run(h.split(records))
-	err := w.outcome()
-	h.reread = w.denied
+	var err error
+	err, h.reread = httpOutcome(w.errs)
 	return err
 }
 
 // readAgain reads the secret files again; where one can't be read, the secrets that were read last stand.
 func (h *HTTP) readAgain() {
-	target, err := h.cfg.readTarget()
+	target, err := h.cfg.readTarget(h.deps.ContentType)
 	switch {
 	case err != nil:
 		h.deps.Log.Warn("can't read secrets again", "sink", h.deps.Name, "source", h.deps.Source, "err", err)
@@ -102,7 +103,6 @@ type httpWrite struct {
 	next   atomic.Int64 // the next request to send
 	failed atomic.Int64 // requests that failed with a status
 	halt   atomic.Pointer[error]
-	denied bool
 }
 
 // run sends the requests, each [from, to) of the records, `concurrency` of them side by side.
@@ -154,12 +154,13 @@ func (w *httpWrite) try(records []Record) (err error) {
 	return err
 }
 
-// outcome sums up what became of the records.
-func (w *httpWrite) outcome() error {
+// httpOutcome sums up what became of the records of one Write, nil for taken: where not one was taken and none was
+// refused, the most telling of the failures by itself. denied says that one of them was a denial.
+func httpOutcome(errs []error) (err error, denied bool) { //nolint:revive // error first: denied explains it
 	var batch BatchError
 	var worst error
 	refused := false
-	for i, err := range w.errs {
+	for i, err := range errs {
 		if err == nil {
 			continue
 		}
@@ -170,14 +171,14 @@ func (w *httpWrite) outcome() error {
 			worst = err
 		}
 	}
-	w.denied = worst != nil && httpRank(worst) == httpRankDenied
+	denied = worst != nil && httpRank(worst) == httpRankDenied
 	switch {
 	case len(batch.Failed) == 0:
-		return nil
-	case len(batch.Failed) == len(w.records) && !refused:
-		return worst
+		return nil, false
+	case len(batch.Failed) == len(errs) && !refused:
+		return worst, denied
 	}
-	return &batch
+	return &batch, denied
 }
 
 const httpRankDenied = 1 << 62

@@ -28,31 +28,32 @@ func (h *HTTP) post(parent context.Context, records []Record) (err error, last b
 	// The transport, not a Client: a Client reads Location, and quotes it in errors.
 	res, err := h.transport.RoundTrip(req)
 	if err != nil {
-		return h.failure(parent, ctx, err), true
+		return h.target.failure(parent, ctx, h.cfg.Timeout, err), true
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode >= 200 && res.StatusCode <= 299 {
 		// Taken only once the whole answer is here. However long it is, the timeout bounds it.
 		if _, err := io.Copy(io.Discard, res.Body); err != nil {
-			return h.failure(parent, ctx, fmt.Errorf("answer %d breaks off: %w", res.StatusCode, err)), true
+			return h.target.failure(parent, ctx, h.cfg.Timeout, fmt.Errorf("answer %d breaks off: %w", res.StatusCode, err)), true
 		}
 		return nil, false
 	}
-	return h.judge(res)
+	return h.target.judge(res)
 }
 
-// failure describes a round trip without a whole answer: the outcome is unknown.
-func (h *HTTP) failure(parent, ctx context.Context, err error) error {
+// failure describes a round trip without a whole answer: the outcome is unknown. parent is Write's own ctx, ctx
+// the one that timeout has ended, if any.
+func (t *httpTarget) failure(parent, ctx context.Context, timeout time.Duration, err error) error {
 	remedy, operator := httpRemedyFor(err)
 	switch {
 	case parent.Err() != nil:
-		return fmt.Errorf("send to %s: %w", h.target.origin, parent.Err())
+		return fmt.Errorf("send to %s: %w", t.origin, parent.Err())
 	case ctx.Err() != nil:
-		return fmt.Errorf("send to %s: no whole answer within %v (timeout)", h.target.origin, h.cfg.Timeout)
+		return fmt.Errorf("send to %s: no whole answer within %v (timeout)", t.origin, timeout)
 	case operator:
-		return &DeniedError{fmt.Errorf("send to %s: %w: %s", h.target.origin, h.target.scrubError(err), remedy)}
+		return &DeniedError{fmt.Errorf("send to %s: %w: %s", t.origin, t.scrubError(err), remedy)}
 	}
-	return fmt.Errorf("send to %s: %w", h.target.origin, h.target.scrubError(err))
+	return fmt.Errorf("send to %s: %w", t.origin, t.scrubError(err))
 }
 
 // httpVerdict is what a status says about the request's records.
@@ -89,15 +90,15 @@ func httpClass(status int) httpVerdict {
 }
 
 // judge makes an error of an answer that is not 2xx. Of a body that says why, the beginning is quoted.
-func (h *HTTP) judge(res *http.Response) (err error, last bool) { //nolint:revive // as post
-	text := fmt.Sprintf("%s answers %d %s", h.target.origin, res.StatusCode, http.StatusText(res.StatusCode))
+func (t *httpTarget) judge(res *http.Response) (err error, last bool) { //nolint:revive // as post
+	text := fmt.Sprintf("%s answers %d %s", t.origin, res.StatusCode, http.StatusText(res.StatusCode))
 	class := httpClass(res.StatusCode)
 	if class == httpDenied {
 		// Not quoted: what answers here is often a page about the URL or the credentials that it was sent.
 		return &DeniedError{errors.New(text + ": " + httpRemedy(res))}, true
 	}
 	body, _ := io.ReadAll(io.LimitReader(res.Body, httpQuoteRead+1)) // the status has decided already
-	if quote := safe.Snippet([]byte(h.target.scrub(body)), httpQuote); quote != "" {
+	if quote := safe.Snippet([]byte(t.scrub(body)), httpQuote); quote != "" {
 		text += ": " + quote
 	}
 	err = errors.New(text)

@@ -79,27 +79,34 @@ func (a HTTPAuth) authHeader() string {
 
 // credentials reads the secrets and returns the value of authHeader.
 func (a HTTPAuth) credentials() (value string, secrets []string, err error) {
-	read := func(key string, s safe.Secret, file string) (string, error) {
-		v, err := safe.ReadSecret(s, file)
-		if err == nil && !httpFieldValue(v.Reveal()) {
-			err = errors.New("must hold no control character")
-		}
-		if err != nil {
-			return "", fmt.Errorf("auth.%s_file: %w", key, err)
-		}
-		return v.Reveal(), nil
-	}
 	switch a.Type {
 	case "bearer":
-		t, err := read("token", a.Token, a.TokenFile)
+		t, err := httpSecret("auth.token", a.Token, a.TokenFile)
 		return "Bearer " + t, []string{t}, err
 	case "basic":
-		p, err := read("password", a.Password, a.PasswordFile)
-		pair := base64.StdEncoding.EncodeToString([]byte(a.Username + ":" + p))
-		return "Basic " + pair, []string{p, pair}, err
+		return httpBasic(a.Username, a.Password, a.PasswordFile)
 	case "header":
-		v, err := read("value", a.Value, a.ValueFile)
+		v, err := httpSecret("auth.value", a.Value, a.ValueFile)
 		return v, []string{v}, err
 	}
 	return "", nil, nil
+}
+
+// httpBasic returns the credentials of RFC 7617 from auth.password or its file.
+func httpBasic(username string, password safe.Secret, file string) (value string, secrets []string, err error) {
+	p, err := httpSecret("auth.password", password, file)
+	pair := base64.StdEncoding.EncodeToString([]byte(username + ":" + p))
+	return "Basic " + pair, []string{p, pair}, err
+}
+
+// httpSecret reads what goes into a header, from its key or the file that KEY_file names.
+func httpSecret(key string, s safe.Secret, file string) (string, error) {
+	v, err := safe.ReadSecret(s, file)
+	if err == nil && !httpFieldValue(v.Reveal()) {
+		err = errors.New("must hold no control character")
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s_file: %w", key, err)
+	}
+	return v.Reveal(), nil
 }

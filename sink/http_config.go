@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"s1stream/internal/safe"
+	"s1stream/sink/format"
 )
 
 // httpMaxBytes is the largest request body where max_message_bytes is not set: what hosted collectors
@@ -96,7 +97,7 @@ func (c *HTTPConfig) Validate() error {
 	if c.Timeout <= 0 {
 		bad("timeout: must be longer than 0, as in \"30s\"")
 	}
-	if _, err := c.httpProxyURL(); err != nil {
+	if _, err := httpProxyURL(c.Proxy); err != nil {
 		errs = append(errs, err)
 	}
 	if err := c.TLS.Validate(); err != nil {
@@ -105,6 +106,14 @@ func (c *HTTPConfig) Validate() error {
 	errs = append(errs, c.Auth.mistakes()...)
 	errs = append(errs, c.headerMistakes()...)
 	return errors.Join(errs...)
+}
+
+// Carries implements Carrier: a JSON array holds JSON alone.
+func (c *HTTPConfig) Carries(name string) error {
+	if c.Body == "array" && format.ContentType(name) != format.JSONType {
+		return fmt.Errorf("body: \"array\" is a JSON array, and the format %q is lines of text: use \"ndjson\", a line an event, or \"single\"", name)
+	}
+	return nil
 }
 
 // httpOurs are the headers that the sink or the transport writes itself.
@@ -173,11 +182,11 @@ func (c *HTTPConfig) httpCleartext(u *url.URL) error {
 }
 
 // httpProxyURL returns the proxy that is configured by URL, or nil.
-func (c *HTTPConfig) httpProxyURL() (*url.URL, error) {
-	if c.Proxy == "" || c.Proxy == "direct" {
+func httpProxyURL(proxy safe.Secret) (*url.URL, error) {
+	if proxy == "" || proxy == "direct" {
 		return nil, nil //nolint:nilnil // no proxy, no mistake
 	}
-	u, err := url.Parse(c.Proxy.Reveal())
+	u, err := url.Parse(proxy.Reveal())
 	if err != nil || u.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
 		return nil, errors.New("proxy: must be \"direct\" or a URL as in \"http://proxy.example.com:3128\" (http, https or socks5)")
 	}

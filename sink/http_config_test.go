@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"s1stream/internal/safe"
+	"s1stream/sink/format"
 )
 
 // httpKeys returns the keys that an error's lines begin with.
@@ -159,7 +160,7 @@ func TestHTTP_HidesSecretsThatTheServerEchoes(t *testing.T) {
 	cfg.URL = "https://siem.example.com/services/TCANARY123/BCANARY123?sig=SCANARY"
 	cfg.Auth = HTTPAuth{Type: "basic", Username: "user", Password: "PCANARY"}
 	cfg.Proxy = safe.Secret("http://u:XCANARY@proxy.example.com")
-	target, err := cfg.readTarget()
+	target, err := cfg.readTarget(format.JSONType)
 	if err != nil {
 		t.Fatal(err)
 	}

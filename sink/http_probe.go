@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"s1stream/sink/format"
 )
 
 var errHTTPProbed = errors.New("probed")
@@ -23,7 +25,7 @@ const httpLinger = 300 * time.Millisecond
 // byte of a request.
 func (c *HTTPConfig) Probe(ctx context.Context, d Deps) Probe {
 	p := Probe{Grade: Acknowledged, Connections: c.Concurrency}
-	target, err := c.readTarget()
+	target, err := c.readTarget(format.JSONType)
 	if err != nil {
 		return p.httpProblem(err, "correct the configuration or the file it names")
 	}
@@ -36,10 +38,19 @@ func (c *HTTPConfig) Probe(ctx context.Context, d Deps) Probe {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 
+	if p.httpReach(ctx, transport, target) {
+		p.Found = append(p.Found, "credentials and path are first checked by the first event")
+	}
+	return p
+}
+
+// httpReach notes whether a connection can be made, and what kind of one. It leaves the transport good for nothing else.
+func (p *Probe) httpReach(ctx context.Context, transport *http.Transport, target *httpTarget) bool {
 	state, err := httpConnect(ctx, transport, target.url)
 	if err != nil {
 		remedy, _ := httpRemedyFor(err)
-		return p.httpProblem(fmt.Errorf("connect to %s: %w", target.origin, target.scrubError(err)), remedy)
+		*p = p.httpProblem(fmt.Errorf("connect to %s: %w", target.origin, target.scrubError(err)), remedy)
+		return false
 	}
 	if state == nil {
 		p.Found = append(p.Found, "connected to "+target.origin+" in clear text: whoever is on the way can read the threats")
@@ -47,8 +58,7 @@ func (c *HTTPConfig) Probe(ctx context.Context, d Deps) Probe {
 		p.Found = append(p.Found, fmt.Sprintf("connected to %s: %s, certificate valid until %s", target.origin,
 			tls.VersionName(state.Version), state.PeerCertificates[0].NotAfter.UTC().Format("2006-01-02")))
 	}
-	p.Found = append(p.Found, "credentials and path are first checked by the first event")
-	return p
+	return true
 }
 
 func (p Probe) httpProblem(err error, remedy string) Probe {

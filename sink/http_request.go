@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -51,7 +52,7 @@ func (h *HTTP) newRequest(ctx context.Context, records []Record) (*http.Request,
 	body := h.body(records)
 	if h.cfg.Gzip {
 		var err error
-		if body, err = h.compress(body); err != nil {
+		if body, err = h.gzip.compress(body); err != nil {
 			return nil, fmt.Errorf("compress the request: %w", err)
 		}
 	}
@@ -103,11 +104,17 @@ func (h *HTTP) body(records []Record) []byte {
 	return b
 }
 
-func (h *HTTP) compress(body []byte) ([]byte, error) {
-	z := h.gzips.Get().(*gzip.Writer)
+// httpGzip compresses bodies with writers that are used again. The zero value works; several may use it at once.
+type httpGzip struct{ writers sync.Pool }
+
+func (g *httpGzip) compress(body []byte) ([]byte, error) {
+	z, ok := g.writers.Get().(*gzip.Writer)
+	if !ok {
+		z = gzip.NewWriter(nil)
+	}
 	defer func() {
 		z.Reset(io.Discard) // the pool must not keep the body alive
-		h.gzips.Put(z)
+		g.writers.Put(z)
 	}()
 	var out bytes.Buffer
 	z.Reset(&out)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"s1stream/internal/safe"
+	"s1stream/sink/format"
 )
 
 // httpTarget is where requests go and what they carry, as the secrets were last read.
@@ -22,8 +23,8 @@ type httpTarget struct {
 	hide    *strings.Replacer
 }
 
-// readTarget reads the secret files.
-func (c *HTTPConfig) readTarget() (*httpTarget, error) {
+// readTarget reads the secret files. contentType is that of one record.
+func (c *HTTPConfig) readTarget(contentType string) (*httpTarget, error) {
 	raw, err := safe.ReadSecret(c.URL, c.URLFile)
 	if err != nil {
 		return nil, fmt.Errorf("url_file: %w", err)
@@ -45,8 +46,8 @@ func (c *HTTPConfig) readTarget() (*httpTarget, error) {
 	}
 	t := &httpTarget{url: u.String(), origin: safe.Origin(u.String()), header: http.Header{}}
 	t.header.Set("User-Agent", "s1stream")
-	t.header.Set("Content-Type", "application/json")
-	if c.Body == "ndjson" {
+	t.header.Set("Content-Type", contentType)
+	if c.Body == "ndjson" && contentType == format.JSONType {
 		t.header.Set("Content-Type", "application/x-ndjson")
 	}
 	if c.Gzip {
@@ -59,12 +60,18 @@ func (c *HTTPConfig) readTarget() (*httpTarget, error) {
 	if name := c.Auth.authHeader(); name != "" {
 		t.header.Set(name, credentials)
 	}
-	if p, err := c.httpProxyURL(); err == nil && p != nil && p.User != nil {
-		password, _ := p.User.Password()
-		secrets = append(secrets, password)
-	}
+	secrets = append(secrets, httpProxySecrets(c.Proxy)...)
 	t.setSecrets(append(secrets, httpURLSecrets(u)...))
 	return t, nil
+}
+
+// httpProxySecrets returns the password in a proxy's URL, if there is one.
+func httpProxySecrets(proxy safe.Secret) []string {
+	if p, err := httpProxyURL(proxy); err == nil && p != nil && p.User != nil {
+		password, _ := p.User.Password()
+		return []string{password}
+	}
+	return nil
 }
 
 // httpURLSecrets lists the parts of a URL that are not its origin, in each way that a server may echo them.

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"s1stream/internal/safe"
 )
 
 // httpProxyError is a proxy's answer to CONNECT that is not 200.
@@ -17,14 +19,19 @@ func (e *httpProxyError) Error() string {
 	return fmt.Sprintf("the proxy answers %d %s", e.status, http.StatusText(e.status))
 }
 
-// newTransport is the connections of one sink: `concurrency` of them at most. Every wait has an end of its
-// own, so that what a cancelled request leaves behind ends too.
+// newTransport is the connections of one sink: `concurrency` of them at most.
 func (c *HTTPConfig) newTransport(d Deps) (*http.Transport, error) {
-	tlsConfig, err := c.TLS.Client()
+	return httpTransport(d, c.TLS, c.Proxy, c.Concurrency)
+}
+
+// httpTransport makes at most conns connections to a host at a time. Every wait has an end of its own, so that
+// what a cancelled request leaves behind ends too.
+func httpTransport(d Deps, secure TLS, proxy safe.Secret, conns int) (*http.Transport, error) {
+	tlsConfig, err := secure.Client()
 	if err != nil {
 		return nil, err
 	}
-	fixed, err := c.httpProxyURL()
+	fixed, err := httpProxyURL(proxy)
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +39,7 @@ func (c *HTTPConfig) newTransport(d Deps) (*http.Transport, error) {
 	return &http.Transport{
 		Proxy: func(r *http.Request) (*url.URL, error) {
 			switch {
-			case c.Proxy == "direct" || httpLoopback(r.URL.Hostname()):
+			case proxy == "direct" || httpLoopback(r.URL.Hostname()):
 				return nil, nil //nolint:nilnil // net/http's way to say: none
 			case fixed != nil:
 				return fixed, nil
@@ -58,8 +65,8 @@ func (c *HTTPConfig) newTransport(d Deps) (*http.Transport, error) {
 		},
 		TLSClientConfig:        tlsConfig,
 		TLSHandshakeTimeout:    10 * time.Second,
-		MaxConnsPerHost:        c.Concurrency,
-		MaxIdleConnsPerHost:    c.Concurrency,
+		MaxConnsPerHost:        conns,
+		MaxIdleConnsPerHost:    conns,
 		IdleConnTimeout:        60 * time.Second, // below what load balancers commonly allow
 		MaxResponseHeaderBytes: 64 << 10,
 		DisableCompression:     true, // answers are read for their end, not for their content

@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"s1stream/sink/format"
 )
 
 // kafkaSettling is for how long after an ack a topic that a broker does not know is taken for a broker that
@@ -108,7 +111,7 @@ func (k *Kafka) messages(records []Record) ([]kafka.Message, []error) {
 	msgs := make([]kafka.Message, len(records))
 	results := make([]error, len(records))
 	headers := make([]kafka.Header, 0, perRecord*len(records))
-	source, contentType := []byte(k.deps.Source), []byte("application/json")
+	source, contentType := []byte(k.deps.Source), []byte(cmp.Or(k.deps.ContentType, format.JSONType))
 	now := time.Now()
 	for i, r := range records {
 		ev := r.Event

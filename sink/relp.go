@@ -45,7 +45,7 @@ func NewRELP(cfg RELPConfig, d Deps) (*RELP, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	header, err := cfg.begin()
+	header, err := cfg.begin(d.Judge)
 	if err != nil {
 		return nil, err
 	}

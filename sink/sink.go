@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"s1stream/internal/event"
+	"s1stream/sink/format"
 )
 
 // Sink is one destination of one line. Calls on one Sink are never concurrent, Close included.
@@ -112,6 +113,8 @@ type Deps struct {
 	Host   string // the console's host name
 	// MaxMessageBytes is the configured max_message_bytes, 0 where unset: the sink's own default applies.
 	MaxMessageBytes int
+	ContentType     string       // of one record, as format.ContentType says; "": format.JSONType
+	Judge           format.Judge // how grave an event is, where the protocol says so itself; nil: format.TableJudge
 	Log             *slog.Logger
 	Metrics         *Metrics
 }
@@ -128,6 +131,12 @@ type Config interface {
 	Probe(ctx context.Context, d Deps) Probe
 	// Secrets lists the files that hold secrets, for the warning about files that others can read.
 	Secrets() []string
+}
+
+// Carrier is a Config that can't carry every format.
+type Carrier interface {
+	// Carries returns nil, or "key: why not, and what would be right".
+	Carries(format string) error
 }
 
 // Probe is what `check` found.

@@ -41,7 +41,7 @@ func NewSyslog(cfg SyslogConfig, d Deps) (*Syslog, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	header, err := cfg.begin()
+	header, err := cfg.begin(d.Judge)
 	if err != nil {
 		return nil, err
 	}

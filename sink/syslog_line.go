@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"s1stream/internal/safe"
+	"s1stream/sink/format"
 	"s1stream/sink/rfc5424"
 )
 
@@ -48,12 +49,15 @@ func (l SyslogLine) mistakes() (errs []error) {
 	return errs
 }
 
-// begin returns what is to be written. The line has no mistakes.
-func (l SyslogLine) begin() (syslogHeader, error) {
+// begin returns what is to be written. The line has no mistakes. judge is nil for the table of severities.
+func (l SyslogLine) begin(judge format.Judge) (syslogHeader, error) {
 	facility, _ := syslogFacility(l.Facility)
 	h := syslogHeader{
 		legacy: l.Header == "rfc3164", facility: facility, hostname: l.Hostname,
-		appName: l.AppName, enterprise: l.EnterpriseNumber,
+		appName: l.AppName, enterprise: l.EnterpriseNumber, judge: judge,
+	}
+	if judge == nil {
+		h.judge = format.TableJudge
 	}
 	if h.hostname == "" {
 		name, err := os.Hostname()

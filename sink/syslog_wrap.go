@@ -16,6 +16,7 @@ type syslogHeader struct {
 	hostname   string
 	appName    string
 	enterprise uint32
+	judge      format.Judge
 }
 
 var _ Wrapper = (*Syslog)(nil)
@@ -58,7 +59,7 @@ func (h syslogHeader) wrap(encode Encode) Encode {
 
 // append writes everything up to the payload.
 func (h *syslogHeader) append(dst []byte, ev *event.Event, facts format.Facts, shrunk bool) []byte {
-	severity := facts.Severity().Syslog
+	severity := h.judge(ev, facts).Syslog
 	if h.legacy {
 		// RFC 3164 section 4.1.2: no year and no zone. UTC, so that it is at least the same everywhere.
 		dst = rfc5424.AppendPri(dst, h.facility, severity)

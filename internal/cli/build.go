@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -56,6 +55,7 @@ func (b *builder) deps(s config.Sink, sourceName, host string) sink.Deps {
 		Source:          sourceName,
 		Host:            host,
 		MaxMessageBytes: int(s.Line.MaxMessageBytes),
+		ContentType:     format.ContentType(s.Line.Format),
 		Log:             b.log.With("sink", s.Name, "source", sourceName),
 		Metrics:         b.sinks,
 	}
@@ -123,12 +123,20 @@ func (b *builder) build(dir *checkpoint.Dir) (*built, error) {
 
 // line makes a line with a Sink of its own.
 func (b *builder) line(s config.Sink, c *source.Console) (pipeline.LineSpec, error) {
-	encode, ok := encoders()[s.Line.Format]
-	if !ok {
-		return pipeline.LineSpec{}, &config.Error{Mistakes: []string{
-			fmt.Sprintf("sink.%s.format: %q has no encoder", s.Name, s.Line.Format)}}
+	wrong := func(err error) error {
+		return &config.Error{Mistakes: []string{"sink." + s.Name + "." + err.Error()}}
 	}
-	out, err := s.Config.New(b.deps(s, c.Name(), c.Host()))
+	chosen, err := s.Line.Compile()
+	if err != nil {
+		return pipeline.LineSpec{}, wrong(err)
+	}
+	encode, err := format.New(s.Line.Format, s.Line.FormatOptions, c.Host(), chosen.Judge)
+	if err != nil {
+		return pipeline.LineSpec{}, wrong(err)
+	}
+	deps := b.deps(s, c.Name(), c.Host())
+	deps.Judge = chosen.Judge
+	out, err := s.Config.New(deps)
 	if err != nil {
 		return pipeline.LineSpec{}, &config.Error{Mistakes: []string{"sink." + s.Name + ": " + err.Error()}}
 	}
@@ -137,12 +145,11 @@ func (b *builder) line(s config.Sink, c *source.Console) (pipeline.LineSpec, err
 		Config:   s.Line,
 		Out:      out,
 		Encode:   encode,
+		Takes:    chosen.Takes,
+		Strip:    chosen.Strip,
 		MaxBytes: s.Config.MaxBytes(int(s.Line.MaxMessageBytes)),
 	}, nil
 }
-
-// encoders has one for each of pipeline.Formats.
-func encoders() map[string]sink.Encode { return map[string]sink.Encode{"json": format.JSON} }
 
 // discard closes what no pipeline has run.
 func (b *built) discard() {

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"s1stream/sink"
+	"s1stream/sink/format"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected errors in testdata/config")
@@ -182,6 +184,49 @@ func TestParse_TakesATypesOwnBatchesUnlessConfigured(t *testing.T) {
 	file, _ := sink.Lookup("file")
 	if line := c.Sinks[0].Line; line.BatchEvents != file.Line.BatchEvents || line.BatchBytes != file.Line.BatchBytes || line.BatchWait != time.Second {
 		t.Errorf("batches: %+v", line)
+	}
+}
+
+func TestParse_TakesSeverityRulesInlineAndAsTables(t *testing.T) {
+	want := format.SeverityConfig{Rules: []format.SeverityRule{
+		{When: format.Fields{"classification": []any{"ransomware"}, "siteName": []any{"Paris", ""}}, Level: "critical"},
+		{When: format.Fields{"threatInfo": map[string]any{"isFileless": []any{"true"}}}, Level: "high"},
+	}}
+	for name, text := range map[string]string{
+		"inline": `severity.rules = [
+	{ when = { classification = ["ransomware"], siteName = ["Paris", ""] }, level = "critical" },
+	{ when.threatInfo.isFileless = ["true"], level = "high" },
+]`,
+		"as tables": `[[sink.out.severity.rules]]
+when.classification = ["ransomware"]
+when.siteName = ["Paris", ""]
+level = "critical"
+[[sink.out.severity.rules]]
+level = "high"
+[sink.out.severity.rules.when.threatInfo]
+isFileless = ["true"]`,
+	} {
+		if diff := cmp.Diff(want, parse(t, minimal+text).Sinks[0].Line.Severity); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestParse_TakesEveryFormatInEverySink(t *testing.T) {
+	for _, typ := range sink.Types() {
+		for _, name := range format.Names() {
+			needs := map[string]string{
+				"kafka": `brokers = ["localhost:9092"]`, "syslog": `address = "localhost:514"`, "relp": `address = "localhost:2514"`,
+				"http": "url = \"https://siem.example.com\"\nbody = \"ndjson\"", "file": `path = "/tmp/it"`,
+			}[typ.Name]
+			if needs == "" {
+				continue // a sink that makes its own records says so in its own tests
+			}
+			_, err := Parse(fmt.Appendf(nil, "%s[sink.it]\ntype = %q\nformat = %q\n%s\n", minimal, typ.Name, name, needs), nil)
+			if err != nil {
+				t.Errorf("%s in %s: %v", name, typ.Name, err)
+			}
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"s1stream/internal/nearest"
 	"s1stream/internal/safe"
 	"s1stream/sink"
+	"s1stream/sink/format"
 )
 
 // fields maps the koanf keys of some structs, given by pointer, to their fields.
@@ -37,6 +38,32 @@ func fields(structs ...any) map[string]reflect.Value {
 
 // isTable reports whether a field is a table with keys of its own.
 func isTable(t reflect.Type) bool { return t.Kind() == reflect.Struct && !hasText(t) }
+
+// isTables reports whether a field is a list of tables.
+func isTables(t reflect.Type) bool { return t.Kind() == reflect.Slice && isTable(t.Elem()) }
+
+// decodeTables sets a list of tables, each as decode does.
+func (r *report) decodeTables(key string, value any, field reflect.Value) {
+	list, ok := value.([]any)
+	if !ok {
+		r.unreadable(key, "must be tables: write [[%s]]", key)
+		return
+	}
+	whole := true
+	all := reflect.MakeSlice(field.Type(), len(list), len(list))
+	for i, item := range list {
+		one := fmt.Sprintf("%s[%d]", key, i)
+		if table, ok := item.(map[string]any); ok {
+			r.decode(one, table, nil, all.Index(i).Addr().Interface())
+		} else {
+			r.unreadable(one, "must be a table: write [[%s]] above its keys", key)
+			whole = false
+		}
+	}
+	if whole {
+		field.Set(all)
+	}
+}
 
 // hasText reports whether values of a type are written as text of a form of their own.
 func hasText(t reflect.Type) bool {
@@ -68,6 +95,10 @@ func (r *report) decode(prefix string, table map[string]any, elsewhere func(key 
 			} else {
 				r.unreadable(full, "must be a table: write [%s], or %s.KEY = …", full, key)
 			}
+			continue
+		}
+		if isTables(field.Type()) {
+			r.decodeTables(full, table[key], field)
 			continue
 		}
 		if err := decodeValue(key, table[key], field); err != nil {
@@ -152,6 +183,8 @@ func wanted(t reflect.Type) string {
 		return "a number, without quotes"
 	case t.Kind() == reflect.Slice:
 		return `a list of texts, as in ["a", "b"]`
+	case t == reflect.TypeFor[format.Fields]():
+		return `a table of lists, as in { incidentStatus = ["unresolved"] }`
 	case t.Kind() == reflect.Map:
 		return "a table of texts"
 	}

@@ -10,11 +10,12 @@ import (
 
 	"s1stream/internal/nearest"
 	"s1stream/internal/safe"
+	"s1stream/sink/format"
 	"s1stream/source"
 )
 
 // The environment overrides every key: S1STREAM_SECTION__KEY and S1STREAM_SECTION__NAME__KEY, a NAME's "-"
-// written "_", tables within tables separated by "__", lists by commas.
+// written "_", tables within tables separated by "__", lists by commas. What is a list of tables is written in the file alone.
 const (
 	envPrefix    = "S1STREAM_"
 	envSeparator = "__"
@@ -119,8 +120,17 @@ func (o *override) apply(key, value string) {
 			} else {
 				o.set(append(at, name), v, err)
 			}
+		case ok && nested && field.Type() == reflect.TypeFor[format.Fields]():
+			if name := format.FieldNamed(strings.ReplaceAll(below, envSeparator, ".")); name == "" {
+				o.unknown(key)
+			} else {
+				v, err := fromEnv(reflect.TypeFor[[]string](), value)
+				o.set(append(at, name), v, err)
+			}
 		case ok && nested && field.Kind() == reflect.Map:
 			o.set(append(at, headerName(below, lookupTable(o.file, at...))), value, nil)
+		case ok && isTables(field.Type()):
+			o.mistake(o.variable, "is a list of tables, which a variable can't say: write it into the file")
 		case ok && !nested && field.Kind() != reflect.Map && !isTable(field.Type()):
 			v, err := fromEnv(field.Type(), value)
 			o.set(at, v, err)
@@ -239,6 +249,11 @@ func envKeys(known map[string]reflect.Value) []string {
 			for _, name := range source.FilterNames() {
 				out = append(out, envName(key)+envSeparator+strings.ToUpper(name))
 			}
+		case field.Type() == reflect.TypeFor[format.Fields]():
+			for _, name := range format.FieldNames() {
+				out = append(out, envName(key)+envSeparator+strings.ToUpper(name))
+			}
+		case isTables(field.Type()): // no variable can say them
 		case field.Kind() == reflect.Map:
 			out = append(out, envName(key)+envSeparator+"NAME")
 		default:

@@ -10,6 +10,7 @@ import (
 
 	"s1stream/internal/pipeline"
 	"s1stream/sink"
+	"s1stream/sink/format"
 	"s1stream/source"
 )
 
@@ -73,6 +74,28 @@ func TestEnvironment_CreatesTheTablesItNames(t *testing.T) {
 	k := c.Sinks[0].Config.(*sink.KafkaConfig)
 	if diff := cmp.Diff([]string{"a:9092", "b:9092"}, k.Brokers); diff != "" || k.SASL.Password != "p" {
 		t.Errorf("%s%+v", diff, k)
+	}
+}
+
+func TestEnvironment_SaysWhatASinkGetsAndInWhichFormat(t *testing.T) {
+	c := parse(t, minimal+"only.siteId = [\"1\"]\nonly.incidentStatus = [\"resolved\"]\n",
+		"S1STREAM_SINK__OUT__FORMAT=ecs",
+		"S1STREAM_SINK__OUT__FORMAT_OPTIONS__EVENT_ORIGINAL=true",
+		"S1STREAM_SINK__OUT__FORMAT_OPTIONS__NAMESPACE=soc",
+		"S1STREAM_SINK__OUT__ONLY__INCIDENTSTATUS=unresolved, in_progress",
+		"S1STREAM_SINK__OUT__ONLY__AGENTREALTIMEINFO__SITENAME=Paris",
+		"S1STREAM_SINK__OUT__DROP=threatInfo.filePath,threatInfo.processUser",
+	)
+	line := c.Sinks[0].Line
+	if o := line.FormatOptions; line.Format != "ecs" || o.EventOriginal == nil || !*o.EventOriginal || o.Namespace != "soc" {
+		t.Errorf("format: %q %+v", line.Format, o)
+	}
+	want := format.Choice{
+		Only: format.Fields{"siteId": []any{"1"}, "incidentStatus": []any{"unresolved", "in_progress"}, "agentRealtimeInfo.siteName": []any{"Paris"}},
+		Drop: []string{"threatInfo.filePath", "threatInfo.processUser"},
+	}
+	if diff := cmp.Diff(want, line.Choice); diff != "" {
+		t.Error(diff)
 	}
 }
 

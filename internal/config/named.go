@@ -110,10 +110,13 @@ func (r *report) decodeSinks(value any) []Sink {
 	return out
 }
 
-// lineDefaults lets a type of sink have its say about batches.
+// lineDefaults lets a type of sink have its say about batches and queues.
 func lineDefaults(t sink.Type) pipeline.LineConfig {
 	line := pipeline.DefaultLineConfig()
 	line.BatchEvents, line.BatchBytes, line.BatchWait = t.Line.BatchEvents, t.Line.BatchBytes, t.Line.BatchWait
+	if t.Line.QueueEvents > 0 {
+		line.QueueEvents, line.QueueBytes = t.Line.QueueEvents, t.Line.QueueBytes
+	}
 	return line
 }
 

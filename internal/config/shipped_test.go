@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -74,6 +75,12 @@ func TestShippedFile_HasEveryKey(t *testing.T) {
 		wantKeys(t, section, lookupTable(tables, section), sectionOf(new(Config), section))
 	}
 	wantKeys(t, "source.simulated", lookupTable(tables, "source", "simulated"), new(source.Config))
+	// Each format's options are shown at a sink that uses it.
+	options := make(map[string]any)
+	for name := range lookupTable(tables, "sink") {
+		maps.Copy(options, lookupTable(tables, "sink", name, "format_options"))
+	}
+	lookupTable(tables, "sink", "stdout")["format_options"] = options
 	wantKeys(t, "sink.stdout", lookupTable(tables, "sink", "stdout"), new(pipeline.LineConfig), new(sinkHead))
 	for _, typ := range sink.Types() {
 		found := false

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"s1stream/internal/nearest"
+	"s1stream/sink"
 	"s1stream/source"
 )
 
@@ -60,6 +61,9 @@ func (r *report) validateSink(c *Config, s *Sink) {
 	}
 	r.invalid(key, s.Line.Validate())
 	r.invalid(key, s.Config.Validate())
+	if c, ok := s.Config.(sink.Carrier); ok {
+		r.invalid(key, c.Carries(s.Line.Format))
+	}
 	r.resolveSources(c, s)
 	path := textOf(s.Config, "path")
 	if s.Type == "file" && path != "" && path != stdout && len(s.Sources) > 1 && !r.broken[key+".sources"] && !strings.Contains(path, "{source}") {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"s1stream/sink"
+	"s1stream/sink/format"
 )
 
 // LineConfig is what every [sink.NAME] table has, whatever its type: how its lines queue, batch and retry.
@@ -21,10 +22,13 @@ type LineConfig struct {
 	MaxMessageBytes sink.Size     `koanf:"max_message_bytes"` // largest body; 0: what the type of sink allows
 	RetryMaxWait    time.Duration `koanf:"retry_max_wait"`    // longest pause between two tries
 	DeadLetter      string        `koanf:"dead_letter"`       // file of what the destination will never take
+
+	FormatOptions format.Options `koanf:"format_options"` // those that Format has
+	format.Choice `koanf:",squash"`
 }
 
 // Formats lists what format may be.
-func Formats() []string { return []string{"json"} }
+func Formats() []string { return format.Names() }
 
 // DefaultLineConfig returns what an absent key means, before a type of sink has its own say about batches.
 func DefaultLineConfig() LineConfig {
@@ -70,5 +74,11 @@ func (c LineConfig) Validate() error {
 		"max_message_bytes: must be at most %q", sink.Size(configMaxBytes))
 	wrong(c.BatchWait < 0 || c.BatchWait > time.Hour, "batch_wait: must be from 0s to 1h")
 	wrong(c.RetryMaxWait <= 0, "retry_max_wait: must be longer than 0s")
+	if slices.Contains(Formats(), c.Format) {
+		_, err := format.New(c.Format, c.FormatOptions, "", nil)
+		mistakes = append(mistakes, err)
+	}
+	_, err := c.Compile()
+	mistakes = append(mistakes, err)
 	return errors.Join(mistakes...)
 }

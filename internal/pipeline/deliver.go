@@ -64,6 +64,9 @@ func (l *line) safeEncode(ev *event.Event) (body []byte, shrunk bool, err error)
 			err = fmt.Errorf("encoder panicked: %v", r)
 		}
 	}()
+	if l.Strip != nil {
+		ev = l.Strip(ev)
+	}
 	return l.encode(nil, ev, l.MaxBytes)
 }
 

@@ -25,6 +25,7 @@ type pending struct {
 	newest checkpoint.Seen
 	inHand bool            // whether a version of it has left the queue and is not dealt with
 	hand   checkpoint.Seen // that version
+	over   checkpoint.Seen // the version that was left out since and has overtaken them; zero: none
 }
 
 func newLedger(s checkpoint.State) ledger {
@@ -47,7 +48,10 @@ func (l *ledger) known(ev *event.Event) bool {
 	}
 	have, ok := l.seen[ev.ID]
 	p, isPending := l.pending[ev.ID]
-	if isPending {
+	switch {
+	case isPending && (p.over != checkpoint.Seen{}):
+		have, ok = p.over, true
+	case isPending:
 		have, ok = p.newest, true
 	}
 	if !ok {
@@ -67,8 +71,23 @@ func (l *ledger) known(ev *event.Event) bool {
 // queued notes that ev is in the queue.
 func (l *ledger) queued(ev *event.Event) {
 	p := l.pending[ev.ID]
-	p.newest = seenOf(ev)
+	p.newest, p.over = seenOf(ev), checkpoint.Seen{}
 	l.pending[ev.ID] = p
+}
+
+// left notes that ev was left out: it is dealt with, and what is pending of its threat no more the newest. It reports
+// what dealt does.
+func (l *ledger) left(ev *event.Event) bool {
+	p, isPending := l.pending[ev.ID]
+	if !isPending {
+		return l.dealt(ev)
+	}
+	p.over = checkpoint.Seen{}
+	l.pending[ev.ID] = p
+	noted := l.dealt(ev)
+	p.over = seenOf(ev)
+	l.pending[ev.ID] = p
+	return noted
 }
 
 // taken notes that ev has left the queue.
@@ -90,6 +109,9 @@ func (l *ledger) dealt(ev *event.Event) bool {
 			delete(l.pending, ev.ID)
 		} else {
 			l.pending[ev.ID] = p
+		}
+		if (p.over != checkpoint.Seen{}) {
+			return true // the newer one is noted, even where both have the same moment
 		}
 	}
 	have, ok := l.seen[ev.ID]

@@ -17,9 +17,11 @@ import (
 type LineSpec struct {
 	Sink        string // the sink's NAME
 	Config      LineConfig
-	Out         sink.Sink   // owned by the line from here on, Close included
-	Encode      sink.Encode // of its format; a sink.Wrapper gets to wrap it
-	MaxBytes    int         // largest body, 0 for no limit
+	Out         sink.Sink                       // owned by the line from here on, Close included
+	Encode      sink.Encode                     // of its format; a sink.Wrapper gets to wrap it
+	Takes       func(*event.Event) bool         // nil: every event; what it refuses counts as dealt with
+	Strip       func(*event.Event) *event.Event // nil: nothing is left out of what is encoded
+	MaxBytes    int                             // largest body, 0 for no limit
 	Checkpoint  *checkpoint.File
 	Fingerprint checkpoint.Fingerprint
 	DeadLetters *DeadLetters

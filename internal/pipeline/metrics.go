@@ -6,12 +6,12 @@ import (
 
 // Metrics are the pipeline's, by sink and source.
 type Metrics struct {
-	delivered, repeated, superseded, dead, retries, refused, shrunk, unseen, fell *prometheus.CounterVec
-	saves, saveErrors                                                             *prometheus.CounterVec
-	queueEvents, queueBytes, held, behind, frontier, saved                        *prometheus.GaugeVec
-	freshness                                                                     *prometheus.HistogramVec
-	lastWalk, buffered                                                            *prometheus.GaugeVec
-	walks, walkErrors                                                             *prometheus.CounterVec
+	delivered, left, repeated, superseded, dead, retries, refused, shrunk, unseen, fell *prometheus.CounterVec
+	saves, saveErrors                                                                   *prometheus.CounterVec
+	queueEvents, queueBytes, held, behind, frontier, saved                              *prometheus.GaugeVec
+	freshness                                                                           *prometheus.HistogramVec
+	lastWalk, buffered                                                                  *prometheus.GaugeVec
+	walks, walkErrors                                                                   *prometheus.CounterVec
 }
 
 // NewMetrics registers them.
@@ -29,6 +29,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	m := &Metrics{
 		delivered:   counter("line_delivered_total", "Events that the destination took.", byLine),
+		left:        counter("line_left_out_total", "Events that the sink's choice left out; they count as dealt with.", byLine),
 		repeated:    counter("line_repeated_total", "Events written again because the outcome of an earlier write is not known.", byLine),
 		superseded:  counter("line_superseded_total", "Refused events replaced by a newer version of their threat.", byLine),
 		dead:        counter("line_dead_letters_total", "Events put into the dead-letter file.", byLine),
@@ -61,15 +62,16 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 
 // lineMetrics is one line's share.
 type lineMetrics struct {
-	delivered, repeated, superseded, dead, retries, refused, shrunk, unseen, fell prometheus.Counter
-	saves, saveErrors                                                             prometheus.Counter
-	queueEvents, queueBytes, held, behind, frontier, saved                        prometheus.Gauge
-	freshness                                                                     prometheus.Observer
+	delivered, left, repeated, superseded, dead, retries, refused, shrunk, unseen, fell prometheus.Counter
+	saves, saveErrors                                                                   prometheus.Counter
+	queueEvents, queueBytes, held, behind, frontier, saved                              prometheus.Gauge
+	freshness                                                                           prometheus.Observer
 }
 
 func (m *Metrics) line(sink, source string) lineMetrics {
 	return lineMetrics{
 		delivered:   m.delivered.WithLabelValues(sink, source),
+		left:        m.left.WithLabelValues(sink, source),
 		repeated:    m.repeated.WithLabelValues(sink, source),
 		superseded:  m.superseded.WithLabelValues(sink, source),
 		dead:        m.dead.WithLabelValues(sink, source),

@@ -97,6 +97,9 @@ func (w *world) verdict() {
 			if !real[v] {
 				w.found("invented: sink %s got version %s", s.name, v)
 			}
+			if s.leaves(v) {
+				w.found("not wanted: sink %s got version %s", s.name, v)
+			}
 		}
 		held := 0
 		for _, bad := range s.poisoned {

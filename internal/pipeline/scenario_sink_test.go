@@ -17,6 +17,7 @@ type worldSink struct {
 	queue, batch int
 	added        int // the life of the process that has it in its configuration first
 	moods        []mood
+	choosy       bool    // it leaves a third of all versions out
 	poison       float64 // part of the threats that it refuses for ever
 
 	mu       sync.Mutex
@@ -51,6 +52,7 @@ func newWorldSink(w *world, i int, r *rand.Rand) *worldSink {
 		newest: map[string]*event.Event{}, taken: map[event.Version]int{}, acked: map[event.Version]struct{}{},
 		mayCome: map[event.Version]struct{}{}, poisoned: map[string]bool{},
 	}
+	s.choosy = s.queue%3 == 0
 	if r.IntN(3) == 0 {
 		s.poison = 0.05
 	}
@@ -69,6 +71,19 @@ func newWorldSink(w *world, i int, r *rand.Rand) *worldSink {
 	}
 	return s
 }
+
+// takes is the line's choice. What is left out is dealt with.
+func (s *worldSink) takes(ev *event.Event) bool {
+	if !s.leaves(ev.Version) {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.acked[ev.Version] = struct{}{}
+	return false
+}
+
+func (s *worldSink) leaves(v event.Version) bool { return s.choosy && v[0]%3 == 0 }
 
 func (s *worldSink) power(on bool) {
 	s.mu.Lock()

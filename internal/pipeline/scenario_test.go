@@ -82,18 +82,18 @@ func TestScenario(t *testing.T) {
 
 // tally counts what the scenarios went through. What never happens is not tested.
 type tally struct {
-	Seeds, Versions, Crashes, CleanStops, Repeats, Fell, Refused, Dead, LateVisible, SilentRows, FromPrev, SaveErrors, ByValue int
+	Seeds, Versions, Crashes, CleanStops, Repeats, Fell, Left, Refused, Dead, LateVisible, SilentRows, FromPrev, SaveErrors, ByValue int
 }
 
 func (t *tally) add(o tally) {
-	for i, n := range []int{1, o.Versions, o.Crashes, o.CleanStops, o.Repeats, o.Fell, o.Refused, o.Dead, o.LateVisible, o.SilentRows, o.FromPrev, o.SaveErrors, o.ByValue} {
-		*[]*int{&t.Seeds, &t.Versions, &t.Crashes, &t.CleanStops, &t.Repeats, &t.Fell, &t.Refused, &t.Dead, &t.LateVisible, &t.SilentRows, &t.FromPrev, &t.SaveErrors, &t.ByValue}[i] += n
+	for i, n := range []int{1, o.Versions, o.Crashes, o.CleanStops, o.Repeats, o.Fell, o.Left, o.Refused, o.Dead, o.LateVisible, o.SilentRows, o.FromPrev, o.SaveErrors, o.ByValue} {
+		*[]*int{&t.Seeds, &t.Versions, &t.Crashes, &t.CleanStops, &t.Repeats, &t.Fell, &t.Left, &t.Refused, &t.Dead, &t.LateVisible, &t.SilentRows, &t.FromPrev, &t.SaveErrors, &t.ByValue}[i] += n
 	}
 }
 
 func (t *tally) sawEverything(tt *testing.T) {
 	for name, n := range map[string]int{"crash": t.Crashes, "clean stop": t.CleanStops, "repeat": t.Repeats, "line falling behind": t.Fell,
-		"refused record": t.Refused, "dead letter": t.Dead, "late version": t.LateVisible, "row without a new updatedAt": t.SilentRows,
+		"event left out": t.Left, "refused record": t.Refused, "dead letter": t.Dead, "late version": t.LateVisible, "row without a new updatedAt": t.SilentRows,
 		"save error": t.SaveErrors, "walk that went on by value": t.ByValue} {
 		if n == 0 {
 			tt.Errorf("no scenario saw a %s", name)
@@ -279,7 +279,7 @@ func (w *world) build() *Pipeline {
 		lc.QueueEvents, lc.BatchEvents = s.queue, s.batch
 		lc.BatchWait, lc.RetryMaxWait = 100*time.Millisecond, 10*time.Second
 		spec.Lines = append(spec.Lines, LineSpec{
-			Sink: s.name, Config: lc, Out: s.life(), Encode: format.JSON,
+			Sink: s.name, Config: lc, Out: s.life(), Encode: format.JSON, Takes: s.takes,
 			Checkpoint:  dir.Line("main", s.name),
 			Fingerprint: checkpoint.Fingerprint{Console: c.Host()},
 			DeadLetters: NewDeadLetters(w.fs, "/state/"+s.name+".dead.jsonl"),
@@ -318,6 +318,8 @@ func (w *world) countMetrics() {
 		switch f.GetName() {
 		case "s1stream_line_fell_behind_total":
 			w.tally.Fell += sum
+		case "s1stream_line_left_out_total":
+			w.tally.Left += sum
 		case "s1stream_line_refused_total":
 			w.tally.Refused += sum
 		case "s1stream_line_dead_letters_total":

@@ -1,9 +1,11 @@
 package pipeline
 
 import (
+	"runtime/debug"
 	"time"
 
 	"s1stream/internal/event"
+	"s1stream/internal/safe"
 )
 
 // seat is a line's place on a feed, from when it sits down until it moves. Walks are for seats: a line that left
@@ -31,12 +33,20 @@ func (s *seat) wants(ev *event.Event) bool {
 	return l.seat == s && !l.ledger.known(ev)
 }
 
-// offer queues ev unless it is known. It reports false where the queue has no room.
+// offer queues ev unless it is known, or the line leaves it out: then it is dealt with at once, and needs no room. An
+// older version of its threat that still waits goes on. It reports false where the queue has no room.
 func (s *seat) offer(ev *event.Event) bool {
 	l := s.line
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.seat != s || l.ledger.known(ev) {
+		return true
+	}
+	if !l.takes(ev) {
+		l.met.left.Inc()
+		if !l.ledger.left(ev) {
+			l.met.unseen.Inc()
+		}
 		return true
 	}
 	if l.queue.full(ev.Size()) {
@@ -47,6 +57,21 @@ func (s *seat) offer(ev *event.Event) bool {
 	l.gauge()
 	l.wake()
 	return true
+}
+
+// takes asks the line's choice. A stub is taken whatever is chosen, for nobody can tell what it stands for: it goes to
+// the dead letters; and so is what makes the choice panic, for that loses nothing.
+func (l *line) takes(ev *event.Event) (taken bool) {
+	if l.Takes == nil || ev.Stub != "" {
+		return true
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			l.log.Error("choice of events panicked", "id", safe.Text(ev.ID), "stack", string(debug.Stack()))
+			taken = true
+		}
+	}()
+	return l.Takes(ev)
 }
 
 // offerMark queues a page's frontier behind its events.

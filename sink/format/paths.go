@@ -37,6 +37,45 @@ var parts = map[string][]string{
 // bareOrder is where a name without a dot is looked for.
 var bareOrder = [...]string{"threatInfo", "agentRealtimeInfo", "agentDetectionInfo"}
 
+// FieldNames lists the bare names that fields are known by, those of threatInfo first.
+func FieldNames() []string {
+	var out []string
+	for _, part := range bareOrder {
+		for _, name := range parts[part] {
+			if !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
+}
+
+// FieldNamed finds a known field, bare or as a dotted path of two, by its name in any case; "" where there is none.
+func FieldNamed(s string) string {
+	part, member, dotted := strings.Cut(s, ".")
+	if !dotted {
+		for _, name := range FieldNames() {
+			if strings.EqualFold(name, s) {
+				return name
+			}
+		}
+	}
+	for top, members := range parts {
+		if !strings.EqualFold(top, part) {
+			continue
+		}
+		if !dotted {
+			return top
+		}
+		for _, name := range members {
+			if strings.EqualFold(name, member) {
+				return top + "." + name
+			}
+		}
+	}
+	return ""
+}
+
 // fieldPath is the path of a field as somebody wrote it: dotted, or a bare name.
 func fieldPath(name string) ([]string, error) {
 	if !strings.Contains(name, ".") {

@@ -68,6 +68,9 @@ func byteForByte(c *testCase) {
 		if c.subject.OneLine {
 			want = format.OneLine(want)
 		}
+		if c.subject.UTF8 {
+			want = bytes.ToValidUTF8(want, []byte("\uFFFD"))
+		}
 		if !c.received(func(got Received) bool { return bytes.Equal(got.Body, want) }) {
 			c.t.Errorf("the peer has not taken %q as it is, but %.300q", want, c.rig.Received())
 		}

@@ -27,6 +27,8 @@ type Subject struct {
 	Local bool
 	// OneLine says that line breaks between JSON's tokens arrive as spaces.
 	OneLine bool
+	// UTF8 says that invalid UTF-8 arrives as the replacement character, because no peer takes it.
+	UTF8 bool
 	// Soon is how long Write may go on once its ctx has ended. Default: 2 s.
 	Soon time.Duration
 	// CloseWithin bounds Close. Default: Soon.

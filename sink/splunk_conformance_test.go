@@ -1,0 +1,87 @@
+package sink_test
+
+import (
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"s1stream/internal/safe"
+	"s1stream/internal/testpeer"
+	"s1stream/sink"
+	"s1stream/sink/sinktest"
+)
+
+const splunkCanary = "CANARYTOKENVALUE"
+
+func splunkRig(t *testing.T, secure, acks bool, change func(*sink.SplunkConfig)) *sinktest.Rig {
+	t.Helper()
+	net, err := sinktest.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer := &sink.SplunkFake{Token: splunkCanary, Acks: acks, MaxBytes: 1_000_000}
+	srv := &httptest.Server{Listener: net, Config: &http.Server{Handler: peer, ErrorLog: log.New(io.Discard, "", 0)}}
+	cfg := sink.DefaultSplunk()
+	scheme := "http://"
+	if secure {
+		certs := testpeer.NewCerts(t)
+		srv.TLS = serverTLS(t, certs)
+		srv.StartTLS()
+		scheme, cfg.TLS.CAFile = "https://", certs.CA
+	} else {
+		srv.Start()
+	}
+	t.Cleanup(func() {
+		net.Set(sinktest.Flow)
+		srv.Close()
+	})
+	cfg.URL, cfg.Token = safe.Secret(scheme+net.Addr().String()), splunkCanary
+	change(cfg)
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	return &sinktest.Rig{
+		New: func(t *testing.T, d sink.Deps) sink.Sink {
+			t.Helper()
+			s, err := cfg.New(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		},
+		MaxBytes: cfg.MaxBytes(0),
+		Received: func() (out []sinktest.Received) {
+			for _, e := range peer.Indexed() {
+				out = append(out, sinktest.Received{ID: e.Fields["threat_id"], Version: e.Fields["version"], Body: e.Event})
+			}
+			return out
+		},
+		Net:     net,
+		Refuse:  peer.Refuse,
+		Deny:    peer.Deny,
+		Secrets: []string{splunkCanary},
+	}
+}
+
+func TestSplunk_PassesTheSuite(t *testing.T) {
+	for _, v := range []struct {
+		name         string
+		secure, acks bool
+		grade        sink.Grade
+		change       func(*sink.SplunkConfig)
+	}{
+		{"acks required", false, true, sink.Acknowledged, func(c *sink.SplunkConfig) { c.Ack = "required" }},
+		{"acks required, over TLS, without gzip", true, true, sink.Acknowledged, func(c *sink.SplunkConfig) { c.Ack, c.Gzip = "required", false }},
+		{"no acks to be had", false, false, sink.BestEffort, func(*sink.SplunkConfig) {}},
+		{"acks not wanted", false, true, sink.BestEffort, func(c *sink.SplunkConfig) { c.Ack = "off" }},
+	} {
+		t.Run(v.name, func(t *testing.T) {
+			sinktest.Run(t, sinktest.Subject{
+				Grade: v.grade,
+				Start: func(t *testing.T) *sinktest.Rig { return splunkRig(t, v.secure, v.acks, v.change) },
+			})
+		})
+	}
+}

@@ -1,0 +1,101 @@
+package sink
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"s1stream/internal/event"
+	"s1stream/internal/jsonscan"
+)
+
+// splunkMaxHost is the longest name of a computer that goes into the envelope, in bytes as it is written in the threat,
+// quotes included: that of DNS, and some escapes.
+const splunkMaxHost = 300
+
+// splunkEnvelope is what stands around every event of one sink:
+//
+//	{"time":1767693600.123456,"fields":{"version":"…","threat_id":"…","console":"…"},"host":"…","source":"…","event":…}
+//
+// https://docs.splunk.com/Documentation/Splunk/latest/Data/FormateventsforHTTPEventCollector
+type splunkEnvelope struct {
+	fixed string // the members that are the same for every event, each with its comma
+	host  bool   // host is among them
+}
+
+func (c *SplunkConfig) envelope() splunkEnvelope {
+	e := splunkEnvelope{host: c.Host != ""}
+	for _, m := range []struct{ key, value string }{{"host", c.Host}, {"source", c.Source}, {"sourcetype", c.SourceType}, {"index", c.Index}} {
+		if m.value != "" {
+			text, _ := json.Marshal(m.value) // a string always can be
+			e.fixed += `"` + m.key + `":` + string(text) + ","
+		}
+	}
+	return e
+}
+
+const (
+	splunkFields  = `"fields":{"version":"","threat_id":"","console":""},`
+	splunkMaxTime = len(`{"time":-9223372036854775808.000000,`)
+)
+
+// max is the most bytes around an event whose id is no longer than a console's are.
+func (e splunkEnvelope) max() int {
+	return splunkMaxTime + len(splunkFields) + 32 + 128 + 64 + len(`"host":,`) + splunkMaxHost + len(e.fixed) + len(`"event":}`+"\n")
+}
+
+// append appends one event in its envelope and a line end. body is a JSON value.
+func (e splunkEnvelope) append(dst []byte, ev *event.Event, body []byte) []byte {
+	us := ev.UpdatedAt.UnixMicro()
+	dst = strconv.AppendInt(append(dst, `{"time":`...), us/1e6, 10)
+	frac := us % 1e6
+	if us < 0 { // before 1970 nothing was updated; a minus before the fraction alone would be no number
+		frac = 0
+	}
+	dst = fmt.Appendf(dst, ".%06d,", frac)
+	dst = append(append(append(dst, `"fields":{"version":"`...), ev.Version.String()...), `","threat_id":`...)
+	dst = append(splunkText(dst, ev.ID), `,"console":`...)
+	dst = append(splunkText(dst, ev.Source), `},`...)
+	if !e.host {
+		// As it stands in the threat, escapes and all. Where there is none, the collector says which host it was.
+		if host, ok := jsonscan.Lookup(ev.Raw, "agentRealtimeInfo", "agentComputerName"); ok && host[0] == '"' && len(host) > 2 && len(host) <= splunkMaxHost {
+			dst = append(append(append(dst, `"host":`...), host...), ',')
+		}
+	}
+	dst = append(append(dst, e.fixed...), `"event":`...)
+	return append(append(dst, body...), "}\n"...)
+}
+
+// splunkText appends a JSON string.
+func splunkText(dst []byte, s string) []byte {
+	text, _ := json.Marshal(s) // a string always can be
+	return append(dst, text...)
+}
+
+var _ Wrapper = (*Splunk)(nil)
+
+// Wrap implements Wrapper: a record is what stands behind "event": an object as the format made it, byte for byte, or
+// its line of text as a JSON string. The rest of the envelope is added when it is sent, so that a batch, which
+// waits long for its ack, holds no second copy of what the console sent.
+func (s *Splunk) Wrap(encode Encode) Encode {
+	return func(dst []byte, ev *event.Event, max int) (body []byte, shrunk bool, err error) {
+		room := max
+		for range 3 { // quoting text makes it longer: then it is made once more, for less
+			if body, shrunk, err = encode(dst, ev, room); err != nil {
+				return nil, false, err
+			}
+			scan := jsonscan.Scanner{Data: body[len(dst):]}
+			if scan.Space() == '{' {
+				return body, shrunk, nil
+			}
+			text := splunkText(nil, string(body[len(dst):]))
+			if max <= 0 || len(text) <= max {
+				return append(dst, text...), shrunk, nil
+			}
+			if room -= len(text) - max; room <= 0 {
+				break
+			}
+		}
+		return nil, false, fmt.Errorf("an event of %d bytes is over max_message_bytes", len(body)-len(dst))
+	}
+}
