@@ -13,13 +13,14 @@ import (
 )
 
 const (
+	filePiece     = 256 << 10       // bytes of one write
 	fileKeep      = 8 << 20         // a larger buffer is not kept for the next batch
 	fileCloseWait = 2 * time.Second // for a write that hangs, as on a pipe that nobody reads
 )
 
 // File writes JSON lines to a file or to standard output.
 //
-// In a regular file an ack means fsynced. A batch is one write and one fsync; if either fails, the file is cut
+// In a regular file an ack means fsynced. A batch is a few writes and one fsync; if any fails, the file is cut
 // back to where the batch began, so that no torn line stays. On a pipe, a terminal or a device an ack means
 // that the kernel has it.
 //
@@ -34,6 +35,8 @@ type File struct {
 	fsync  func(*os.File) error
 
 	busy chan error // gets the result of the write under way; nil if there is none
+
+	records []Record // of the write under way
 
 	buf   []byte
 	f     *os.File // nil while not open
@@ -80,16 +83,7 @@ func (s *File) Write(ctx context.Context, records []Record) error {
 	if err := s.wait(ctx); err != nil {
 		return err
 	}
-	s.buf = s.buf[:0]
-	if cap(s.buf) > fileKeep {
-		s.buf = nil
-	}
-	for _, r := range records {
-		start := len(s.buf)
-		s.buf = append(s.buf, r.Body...)
-		format.Flatten(s.buf[start:])
-		s.buf = append(s.buf, '\n')
-	}
+	s.records = records
 	done := make(chan error, 1)
 	s.busy = done
 	go func() { done <- s.guarded() }()
@@ -145,8 +139,40 @@ func (s *File) guarded() (err error) {
 	return s.writeFile()
 }
 
+// batchSize is what the batch takes in the file.
+func (s *File) batchSize() int64 {
+	size := int64(0)
+	for _, r := range s.records {
+		size += int64(len(r.Body)) + 1
+	}
+	return size
+}
+
+// writeTo writes the batch as lines, a piece at a time: what was just copied is still in the processor's cache when
+// the kernel copies it again.
+func (s *File) writeTo(f *os.File) error {
+	s.buf = s.buf[:0]
+	if cap(s.buf) > fileKeep {
+		s.buf = nil
+	}
+	for i, r := range s.records {
+		start := len(s.buf)
+		s.buf = append(s.buf, r.Body...)
+		format.Flatten(s.buf[start:])
+		s.buf = append(s.buf, '\n')
+		if len(s.buf) < filePiece && i < len(s.records)-1 {
+			continue
+		}
+		if _, err := f.Write(s.buf); err != nil {
+			return err
+		}
+		s.buf = s.buf[:0]
+	}
+	return nil
+}
+
 func (s *File) writeStdout() error {
-	if _, err := s.stdout.Write(s.buf); err != nil {
+	if err := s.writeTo(s.stdout); err != nil {
 		return fmt.Errorf("write %s: %w", s.name(), err)
 	}
 	if s.stream {
@@ -168,7 +194,7 @@ func (s *File) writeStream() error {
 		}
 		s.f = f
 	}
-	if _, err := s.f.Write(s.buf); err != nil {
+	if err := s.writeTo(s.f); err != nil {
 		return errors.Join(fileError("write", err), s.release())
 	}
 	return nil
@@ -180,7 +206,7 @@ func (s *File) writeFile() error {
 	if err != nil {
 		return err
 	}
-	if s.cfg.MaxSize > 0 && size > 0 && size+int64(len(s.buf)) > int64(s.cfg.MaxSize) {
+	if s.cfg.MaxSize > 0 && size > 0 && size+s.batchSize() > int64(s.cfg.MaxSize) {
 		if err := s.rotate(); err != nil {
 			return err
 		}
@@ -188,7 +214,7 @@ func (s *File) writeFile() error {
 			return err
 		}
 	}
-	if _, err := s.f.Write(s.buf); err != nil {
+	if err := s.writeTo(s.f); err != nil {
 		return s.undo(size, fileError("write", err))
 	}
 	if err := s.fsync(s.f); err != nil {

@@ -45,10 +45,10 @@ func (l *ledger) known(ev *event.Event) bool {
 	if !ev.Unordered && ev.UpdatedAt.Before(l.frontier) {
 		return true
 	}
-	have, ok := l.seen[ev.ID]
 	p, isPending := l.pending[ev.ID]
-	if isPending {
-		have, ok = p.newest, true
+	have, ok := p.newest, isPending
+	if !isPending {
+		have, ok = l.seen[ev.ID]
 	}
 	if !ok {
 		return false

@@ -163,7 +163,7 @@ func (l *line) collect(ctx context.Context, probe time.Duration) (batch []*event
 		l.mu.Lock()
 		marked := l.popMarks()
 		some := l.queue.events > 0 && !l.heldTooMuch()
-		if some && (now || l.closed || l.queue.events >= l.Config.BatchEvents || l.queue.bytes >= int(l.Config.BatchBytes)) {
+		if some && (now || l.closed || l.enough()) {
 			batch = l.popBatch()
 		}
 		ended := l.closed && l.queue.events == 0
@@ -187,6 +187,11 @@ func (l *line) collect(ctx context.Context, probe time.Duration) (batch []*event
 			return nil, true
 		}
 	}
+}
+
+// enough reports whether a whole batch waits. The caller holds the lock.
+func (l *line) enough() bool {
+	return l.queue.events >= l.Config.BatchEvents || l.queue.bytes >= int(l.Config.BatchBytes)
 }
 
 // popMarks pops the marks at the head. The caller holds the lock.
