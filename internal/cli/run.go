@@ -53,7 +53,7 @@ func (a *app) daemon(ctx context.Context, path string, adopt []string) (err erro
 	for _, w := range cfg.Warnings {
 		log.Warn("configuration", "warning", w)
 	}
-	limitMemory(cfg, a.env)
+	saveMemory(a.env)
 	lock, err := lockDir(cfg)
 	if err != nil {
 		return err

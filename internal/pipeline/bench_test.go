@@ -65,7 +65,7 @@ func BenchmarkFanOut(b *testing.B) {
 				l := newLine(spec, "main", checkpoint.State{Frontier: time.Unix(0, 0)}, o)
 				seats = append(seats, l.moveTo(f))
 				all = append(all, l)
-				go func() { ended <- l.run(ctx) }()
+				go func() { ended <- l.run(ctx, nil) }()
 			}
 			go f.hand(ctx)
 			events := benchEvents(10_000)

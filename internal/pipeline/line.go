@@ -50,8 +50,10 @@ type line struct {
 	// What follows belongs to the line's own goroutine.
 	held     []record // refused, waiting for proof that the destination takes others
 	heldSize int
-	deferred mark   // newest mark popped, to be applied when all before it is dealt with
-	taken    uint64 // records the destination took, to tell what came after a refusal
+	deferred mark            // newest mark popped, to be applied when all before it is dealt with
+	taken    uint64          // records the destination took, to tell what came after a refusal
+	stopping <-chan struct{} // closed when a stop is asked for
+	lettered time.Time       // when a dead letter was last said
 
 	delivered, retried, dead atomic.Int64 // for the summary
 	reported                 [3]int64
@@ -116,8 +118,9 @@ func (l *line) gauge() {
 }
 
 // run delivers until the line is closed and everything is dealt with, or ctx ends. ctx is no part of a stop:
-// it ends at the drain's deadline.
-func (l *line) run(ctx context.Context) error {
+// it ends at the drain's deadline; stopping says that one is asked for.
+func (l *line) run(ctx context.Context, stopping <-chan struct{}) error {
+	l.stopping = stopping
 	wait := newBackoff(l.Config.RetryMaxWait)
 	for {
 		probe := never
