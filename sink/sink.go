@@ -112,7 +112,7 @@ type Deps struct {
 	Host   string // the console's host name
 	// MaxMessageBytes is the configured max_message_bytes, 0 where unset: the sink's own default applies.
 	MaxMessageBytes int
-	Log             *slog.Logger
+	Log             *slog.Logger // has the attributes sink and source already
 	Metrics         *Metrics
 }
 
@@ -133,8 +133,9 @@ type Config interface {
 // Probe is what `check` found.
 type Probe struct {
 	Grade       Grade
-	Connections int      // how many connections a line of it opens at most
-	Found       []string // one line each: what was seen, as in "topic sentinelone.threats: 3 partitions"
+	Connections int       // how many connections a line of it opens at most
+	Found       []string  // one line each: what was seen, as in "topic sentinelone.threats: 3 partitions"
+	Warnings    []Problem // what works, but hardly as meant
 	Problems    []Problem
 }
 

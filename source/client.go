@@ -72,6 +72,9 @@ func New(name string, cfg Config, d Deps) (*Console, error) {
 		return nil, err
 	}
 	token, err := safe.ReadSecret(cfg.Token, cfg.TokenFile)
+	if err == nil {
+		err = CheckToken(token)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("token_file: %w", err)
 	}
@@ -281,6 +284,9 @@ func (c *Console) rereadToken() bool {
 		return false
 	}
 	token, err := safe.ReadSecret("", c.cfg.TokenFile)
+	if err == nil {
+		err = CheckToken(token)
+	}
 	if err != nil {
 		c.log.Warn("read the token file again", "err", err)
 		return false
