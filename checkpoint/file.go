@@ -100,7 +100,7 @@ func (f *File) newer(err error) error {
 func (f *File) read(name string) (stored, error) {
 	b, err := f.dir.fsys.ReadFile(name)
 	if err != nil {
-		return stored{}, err // names the file itself
+		return stored{}, withOwner(err, name) // names the file itself
 	}
 	c, err := decode(b)
 	if err != nil {

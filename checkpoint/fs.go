@@ -50,11 +50,14 @@ var _ FS = OS{}
 // Mkdir implements FS.
 func (OS) Mkdir(name string, perm fs.FileMode) error { return os.Mkdir(name, perm) }
 
-// OpenFile implements FS.
+// OpenFile implements FS. What root makes with O_EXCL gets the owner of its directory: see inheritOwner.
 func (OS) OpenFile(name string, flag int, perm fs.FileMode) (Handle, error) {
 	f, err := os.OpenFile(name, flag, perm) //nolint:gosec // the path is the operator's
 	if err != nil {
 		return nil, err // not f: a nil *os.File is not a nil Handle
+	}
+	if flag&os.O_CREATE != 0 && flag&os.O_EXCL != 0 {
+		inheritOwner(f)
 	}
 	return f, nil
 }

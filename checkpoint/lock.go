@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -22,7 +23,7 @@ func Lock(path string) (*DirLock, error) {
 	if err := mkdirAll(OS{}, filepath.Clean(path)); err != nil {
 		return nil, fmt.Errorf("lock checkpoint directory: %w", err)
 	}
-	file, err := os.OpenFile(filepath.Join(path, lockName), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the path is the operator's
+	file, err := openLock(filepath.Join(path, lockName))
 	if err != nil {
 		return nil, fmt.Errorf("lock checkpoint directory: %w", err)
 	}
@@ -46,6 +47,50 @@ func Lock(path string) (*DirLock, error) {
 		_, _ = file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	return &DirLock{file}, nil
+}
+
+// openLock opens the lock's file, or makes it. It follows no link, for it is written to, as root too.
+func openLock(name string) (*os.File, error) {
+	for {
+		file, err := os.OpenFile(name, os.O_RDWR|syscall.O_NOFOLLOW, 0) //nolint:gosec // the path is the operator's
+		if !errors.Is(err, fs.ErrNotExist) {
+			return file, withOwner(err, name)
+		}
+		file, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the path is the operator's
+		if err == nil {
+			inheritOwner(file)
+		}
+		if !errors.Is(err, fs.ErrExist) { // else another process made it in between
+			return file, err
+		}
+	}
+}
+
+// Lockable reports what would keep Lock from opening an existing lock file. It takes no lock and makes nothing.
+func Lockable(path string) error {
+	name := filepath.Join(path, lockName)
+	file, err := os.OpenFile(name, os.O_RDWR|syscall.O_NOFOLLOW, 0) //nolint:gosec // the path is the operator's
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return withOwner(err, name)
+	}
+	return file.Close()
+}
+
+// Holder says which process holds a checkpoint directory, as in "process 12", or "" where none does. Where none
+// does, it takes the lock itself for an instant: a caller has a reason to think that there is one.
+func Holder(path string) string {
+	file, err := os.OpenFile(filepath.Join(path, lockName), os.O_RDONLY|syscall.O_NOFOLLOW, 0) //nolint:gosec // the path is the operator's
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = file.Close() }()                                                                              // ends the hold too
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); !errors.Is(err, syscall.EWOULDBLOCK) { //nolint:gosec // a descriptor fits
+		return ""
+	}
+	return holder(file)
 }
 
 func holder(file *os.File) string {

@@ -13,46 +13,51 @@ import (
 )
 
 const (
+	filePiece     = 256 << 10       // bytes of one write
 	fileKeep      = 8 << 20         // a larger buffer is not kept for the next batch
 	fileCloseWait = 2 * time.Second // for a write that hangs, as on a pipe that nobody reads
 )
 
 // File writes JSON lines to a file or to standard output.
 //
-// In a regular file an ack means fsynced. A batch is one write and one fsync; if either fails, the file is cut
-// back to where the batch began, so that no torn line stays. On a pipe, a terminal or a device an ack means
-// that the kernel has it.
+// In a regular file, standard output included, an ack means fsynced. A batch is a few writes and one fsync; if any
+// fails, the file is cut back to where the batch began, so that no torn line stays. On a pipe, a terminal or a
+// device an ack means that the kernel has it. Where a piece of a line stays after all, the next write begins with
+// a line end: the piece becomes a line of its own.
 //
 // Writes to files know no context. Each therefore has a goroutine that Write waits for, and if ctx ends first,
 // the next Write waits for it before anything else: the goroutine alone touches what is below busy.
 type File struct {
 	cfg    FileConfig
 	deps   Deps
-	path   string   // resolved; "-" for standard output
-	stdout *os.File // what "-" stands for
-	stream bool     // a pipe, a terminal or a device: no fsync, no rotation, no lock
+	path   string      // resolved; "-" for standard output
+	stdout *fileStdout // what "-" stands for
+	stream bool        // a pipe, a terminal or a device: no fsync, no rotation, no lock
 	fsync  func(*os.File) error
 
 	busy chan error // gets the result of the write under way; nil if there is none
+
+	records []Record // of the write under way
 
 	buf   []byte
 	f     *os.File // nil while not open
 	lock  *os.File
 	fresh bool // the name of f is not known to be on disk
+	torn  bool // what path names ends within a line
 }
 
 var _ Sink = (*File)(nil)
 
 // NewFile opens nothing: a disk that is missing is the first Write's error, and may be back by the second.
-func NewFile(cfg FileConfig, d Deps) (*File, error) { return newFile(cfg, d, os.Stdout) }
+func NewFile(cfg FileConfig, d Deps) (*File, error) { return newFile(cfg, d, fileStandard) }
 
-func newFile(cfg FileConfig, d Deps, stdout *os.File) (*File, error) {
+func newFile(cfg FileConfig, d Deps, stdout *fileStdout) (*File, error) {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &File{cfg: cfg, deps: d, path: cfg.resolve(d), stdout: stdout, fsync: (*os.File).Sync}
 	if s.path == "-" {
-		fi, err := stdout.Stat()
+		fi, err := stdout.f.Stat()
 		if err != nil {
 			return nil, fmt.Errorf("path: standard output is closed: %w", err)
 		}
@@ -71,8 +76,8 @@ func (s *File) Grade() Grade {
 	return Acknowledged
 }
 
-// Write implements Sink. It takes all of a batch or none of it. A missing directory, a lack of permission
-// and a lock that another holds are *DeniedError.
+// Write implements Sink. It takes all of a batch or none of it. A missing directory, a lack of permission, a lock
+// that another holds, a file that is not ours and a standard output that is closed are *DeniedError.
 func (s *File) Write(ctx context.Context, records []Record) error {
 	if len(records) == 0 {
 		return nil
@@ -80,16 +85,7 @@ func (s *File) Write(ctx context.Context, records []Record) error {
 	if err := s.wait(ctx); err != nil {
 		return err
 	}
-	s.buf = s.buf[:0]
-	if cap(s.buf) > fileKeep {
-		s.buf = nil
-	}
-	for _, r := range records {
-		start := len(s.buf)
-		s.buf = append(s.buf, r.Body...)
-		format.Flatten(s.buf[start:])
-		s.buf = append(s.buf, '\n')
-	}
+	s.records = records
 	done := make(chan error, 1)
 	s.busy = done
 	go func() { done <- s.guarded() }()
@@ -145,18 +141,45 @@ func (s *File) guarded() (err error) {
 	return s.writeFile()
 }
 
-func (s *File) writeStdout() error {
-	if _, err := s.stdout.Write(s.buf); err != nil {
-		return fmt.Errorf("write %s: %w", s.name(), err)
+// batchSize is what the batch takes in the file.
+func (s *File) batchSize() int64 {
+	size := int64(0)
+	for _, r := range s.records {
+		size += int64(len(r.Body)) + 1
 	}
-	if s.stream {
-		return nil
+	return size
+}
+
+// writeTo writes the batch as lines, a piece at a time: what was just copied is still in the processor's cache when
+// the kernel copies it again. It returns how many bytes f has taken, and keeps torn, which says of f that it ends
+// within a line: a line end comes first then.
+func (s *File) writeTo(f *os.File, torn *bool) (wrote int64, err error) {
+	s.buf = s.buf[:0]
+	if cap(s.buf) > fileKeep {
+		s.buf = nil
 	}
-	// Asked by the kind of file, not by trying: EINVAL from fsync means a pipe only where it is one.
-	if err := s.fsync(s.stdout); err != nil {
-		return fmt.Errorf("fsync %s: %w", s.name(), err)
+	if *torn {
+		s.buf = append(s.buf, '\n')
 	}
-	return nil
+	for i, r := range s.records {
+		start := len(s.buf)
+		s.buf = append(s.buf, r.Body...)
+		format.Flatten(s.buf[start:])
+		s.buf = append(s.buf, '\n')
+		if len(s.buf) < filePiece && i < len(s.records)-1 {
+			continue
+		}
+		n, err := f.Write(s.buf)
+		wrote += int64(n)
+		if n > 0 {
+			*torn = s.buf[n-1] != '\n'
+		}
+		if err != nil {
+			return wrote, err
+		}
+		s.buf = s.buf[:0]
+	}
+	return wrote, nil
 }
 
 func (s *File) writeStream() error {
@@ -168,7 +191,7 @@ func (s *File) writeStream() error {
 		}
 		s.f = f
 	}
-	if _, err := s.f.Write(s.buf); err != nil {
+	if _, err := s.writeTo(s.f, &s.torn); err != nil {
 		return errors.Join(fileError("write", err), s.release())
 	}
 	return nil
@@ -180,7 +203,7 @@ func (s *File) writeFile() error {
 	if err != nil {
 		return err
 	}
-	if s.cfg.MaxSize > 0 && size > 0 && size+int64(len(s.buf)) > int64(s.cfg.MaxSize) {
+	if s.cfg.MaxSize > 0 && size > 0 && size+s.batchSize() > int64(s.cfg.MaxSize) {
 		if err := s.rotate(); err != nil {
 			return err
 		}
@@ -188,7 +211,7 @@ func (s *File) writeFile() error {
 			return err
 		}
 	}
-	if _, err := s.f.Write(s.buf); err != nil {
+	if _, err := s.writeTo(s.f, &s.torn); err != nil {
 		return s.undo(size, fileError("write", err))
 	}
 	if err := s.fsync(s.f); err != nil {
@@ -201,7 +224,7 @@ func (s *File) writeFile() error {
 // undo cuts a batch off that did not become durable, and closes the file; the next Write opens it anew.
 func (s *File) undo(size int64, cause error) error {
 	if err := s.f.Truncate(size); err != nil {
-		cause = errors.Join(cause, fileError("cut back", err)) // open cuts at least the torn line off
+		cause = errors.Join(cause, fileError("cut back", err)) // the next open mends at least the torn line
 	}
 	return errors.Join(cause, s.release())
 }

@@ -1,10 +1,8 @@
 package sink
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,8 +15,6 @@ import (
 
 const (
 	fileMode     = 0o640
-	fileTailMax  = 64 << 20 // as far back as a torn line is looked for: as long as the longest threat
-	fileTailStep = 64 << 10
 	fileNonblock = unix.O_NONBLOCK
 	fileReadOnly = unix.EROFS
 	fileNoReader = unix.ENXIO
@@ -57,12 +53,12 @@ func (s *File) ready() (int64, error) {
 	}
 	size := int64(0)
 	if err == nil {
-		size, err = s.cutTornLine(f, fi.Size())
+		size, err = s.mend(f, fi.Size())
 	}
 	if err != nil {
 		return 0, errors.Join(err, f.Close())
 	}
-	s.f, s.fresh = f, true
+	s.f, s.fresh, s.torn = f, true, false
 	return size, nil
 }
 
@@ -84,33 +80,28 @@ func (s *File) current() (size int64, same bool, err error) {
 	return open.Size(), err == nil && os.SameFile(open, named), err
 }
 
-// cutTornLine cuts off what follows the last line end: the beginning of a line that a crash or a full disk
-// did not let us finish, and which was therefore never acknowledged.
-func (s *File) cutTornLine(f *os.File, size int64) (int64, error) {
-	buf := make([]byte, fileTailStep)
-	end := size
-	for end > 0 {
-		start := max(end-fileTailStep, 0)
-		block := buf[:end-start]
-		if _, err := f.ReadAt(block, start); err != nil && !errors.Is(err, io.EOF) {
-			return 0, fileError("read the end of "+s.path, err)
-		}
-		if i := bytes.LastIndexByte(block, '\n'); i >= 0 {
-			end = start + int64(i) + 1
-			break
-		}
-		if end = start; size-end > fileTailMax {
-			return 0, &DeniedError{fmt.Errorf("open %s: its last %d bytes hold no line end, so it is none of ours: move it away or correct path", s.path, size-end)}
-		}
+// mend sees to it that the file ends with a whole line. It cuts off the beginning of one that a crash or a full
+// disk did not let us finish, and which was therefore never acknowledged, but nothing that may be another's.
+func (s *File) mend(f *os.File, size int64) (int64, error) {
+	tail, start, err := fileReadTail(f, size)
+	if err != nil {
+		return 0, fileError("read the end of "+s.path, err)
 	}
-	if end == size {
-		return size, nil
+	switch tail {
+	case fileTailForeign:
+		return 0, &DeniedError{fmt.Errorf("open %s: it does not look like ours, for it ends with %d bytes that are no beginning of a JSON line: move it away, correct path, or end its last line", s.path, size-start)}
+	case fileTailUnended:
+		if _, err := f.Write([]byte("\n")); err != nil {
+			return 0, fileError("end the last line", err)
+		}
+		return size + 1, nil
+	case fileTailTorn:
+		if err := f.Truncate(start); err != nil {
+			return 0, fileError("cut off a torn line", err)
+		}
+		s.deps.Log.Warn("cut off a torn last line", "path", s.path, "bytes", size-start)
 	}
-	if err := f.Truncate(end); err != nil {
-		return 0, fileError("cut off a torn line", err)
-	}
-	s.deps.Log.Warn("cut off a torn last line", "sink", s.deps.Name, "source", s.deps.Source, "path", s.path, "bytes", size-end)
-	return end, nil
+	return start, nil
 }
 
 // rotate renames the file to PATH.1 and what is there before to one number higher, up to the first gap or to

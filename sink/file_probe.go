@@ -13,7 +13,7 @@ import (
 
 // Probe implements Config. It looks and changes nothing; the lock may be held by the run beside it.
 func (c *FileConfig) Probe(_ context.Context, d Deps) Probe {
-	s, err := newFile(*c, d, os.Stdout)
+	s, err := newFile(*c, d, fileStandard)
 	if err != nil {
 		return Probe{Grade: BestEffort, Problems: []Problem{{err.Error(), "do not close standard output, or set path to a file"}}}
 	}
@@ -41,6 +41,9 @@ func (c *FileConfig) Probe(_ context.Context, d Deps) Probe {
 		return p
 	default:
 		p.Found = append(p.Found, fmt.Sprintf("%s: %d bytes", s.path, fi.Size()))
+		if fileEndsForeign(s.path, fi.Size()) {
+			return problem(s.path+" ends with what is no beginning of a JSON line", "move it away, correct path, or end its last line")
+		}
 	}
 	dir := fileExistingDir(s.path)
 	if unix.Access(dir, unix.W_OK|unix.X_OK) != nil {
@@ -55,6 +58,18 @@ func (c *FileConfig) Probe(_ context.Context, d Deps) Probe {
 		}
 	}
 	return p
+}
+
+// fileEndsForeign reports whether Write would refuse the file for its last line. One that can't be read is another
+// problem.
+func fileEndsForeign(path string, size int64) bool {
+	f, err := os.Open(path) //nolint:gosec // the path is the operator's
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	tail, _, err := fileReadTail(f, size)
+	return err == nil && tail == fileTailForeign
 }
 
 // fileExistingDir is the nearest directory above path that exists: the first Write makes the others.

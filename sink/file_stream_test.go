@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 )
@@ -36,38 +38,13 @@ func TestFile_WritesToANamedPipe(t *testing.T) {
 	}
 }
 
-func TestFile_StandardOutputThatIsAFileIsFsynced(t *testing.T) {
-	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	s, err := newFile(FileConfig{Path: "-"}, Deps{}, f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	syncs := 0
-	s.fsync = func(f *os.File) error { syncs++; return f.Sync() }
-	fileWrite(t, s, "1\r\n2")
-	fileWant(t, f.Name(), "1  2\n")
-	if s.Grade() != Acknowledged || syncs != 1 {
-		t.Errorf("grade %q and %d fsyncs, want acknowledged and 1", s.Grade(), syncs)
-	}
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
-	if _, err := f.WriteString("still open"); err != nil {
-		t.Errorf("Close closed standard output: %v", err)
-	}
-}
-
 func TestFile_AStalledPipeHoldsNeitherWriteNorClose(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newFile(FileConfig{Path: "-"}, Deps{}, w)
+	s, err := NewFileOn(FileConfig{Path: "-"}, Deps{}, w)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,6 +73,91 @@ func TestFile_AStalledPipeHoldsNeitherWriteNorClose(t *testing.T) {
 	_ = r.Close()
 }
 
+// fileWriteShort writes more than a pipe holds, to one that takes part of it and then fails.
+func fileWriteShort(t *testing.T, s *File, w *os.File, body string) {
+	t.Helper()
+	if err := w.SetWriteDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Write(t.Context(), fileTestRecords(body)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("Write: %v, want the deadline", err)
+	}
+}
+
+// fileReadLines reads n lines, or as many as come within some seconds, in a goroutine.
+func fileReadLines(t *testing.T, r *os.File, n int) <-chan []string {
+	t.Helper()
+	if err := r.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan []string, 1)
+	go func() {
+		b := bufio.NewReader(r)
+		got := make([]string, n)
+		for i := range got {
+			got[i], _ = b.ReadString('\n') // what is missing shows in the comparison
+		}
+		done <- got
+	}()
+	return done
+}
+
+func TestFile_BeginsALineAnewAfterAPieceOfOneWentDownAPipe(t *testing.T) {
+	big := "{" + strings.Repeat("x", 1<<20)
+	check := func(t *testing.T, got []string) {
+		t.Helper()
+		if !strings.HasPrefix(big, strings.TrimSuffix(got[0], "\n")) || len(got[0]) < 2 {
+			t.Errorf("the first line has %d bytes, want a piece of the first event alone", len(got[0]))
+		}
+		if d := cmp.Diff([]string{"{1}\n", "{2}\n"}, got[1:]); d != "" {
+			t.Errorf("the next lines (-want +got):\n%s", d)
+		}
+	}
+	t.Run("standard output", func(t *testing.T) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = r.Close() }()
+		defer func() { _ = w.Close() }()
+		out := &fileStdout{f: w}
+		s, err := newFile(FileConfig{Path: "-"}, Deps{}, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := newFile(FileConfig{Path: "-"}, Deps{}, out) // the line of another source
+		if err != nil {
+			t.Fatal(err)
+		}
+		fileWriteShort(t, s, w, big)
+		if err := w.SetWriteDeadline(time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		done := fileReadLines(t, r, 3)
+		fileWrite(t, other, "{1}")
+		fileWrite(t, s, "{2}")
+		check(t, <-done)
+	})
+	t.Run("a named pipe", func(t *testing.T) {
+		fifo := filepath.Join(t.TempDir(), "fifo")
+		if err := unix.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := os.OpenFile(fifo, os.O_RDWR|unix.O_NONBLOCK, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = r.Close() }()
+		s := fileTestSink(t, FileConfig{Path: fifo})
+		fileWrite(t, s, "{0}")
+		fileWriteShort(t, s, s.f, big)
+		done := fileReadLines(t, r, 4)
+		fileWrite(t, s, "{1}")
+		fileWrite(t, s, "{2}")
+		check(t, (<-done)[1:])
+	})
+}
+
 func TestFile_SaysWhenNobodyReadsOrNothingFits(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -103,7 +165,7 @@ func TestFile_SaysWhenNobodyReadsOrNothingFits(t *testing.T) {
 	}
 	_ = r.Close()
 	defer func() { _ = w.Close() }()
-	s, err := newFile(FileConfig{Path: "-"}, Deps{}, w)
+	s, err := NewFileOn(FileConfig{Path: "-"}, Deps{}, w)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func fileWant(t *testing.T, path, want string) {
 }
 
 func TestFile_CutsATornLastLineOff(t *testing.T) {
-	long := strings.Repeat("y", 3*fileTailStep)
+	long := "{" + strings.Repeat("y", 3*fileTailStep)
 	for name, tt := range map[string]struct{ before, kept string }{
 		"nothing there":                 {"", ""},
 		"whole lines":                   {"{1}\n{2}\n", "{1}\n{2}\n"},
@@ -61,6 +61,8 @@ func TestFile_CutsATornLastLineOff(t *testing.T) {
 		"zeros that a crash left":       {"{1}\n\x00\x00\x00", "{1}\n"},
 		"a torn line of several blocks": {"{1}\n" + long, "{1}\n"},
 		"a line end at a block's edge":  {"{1}\n" + long[:fileTailStep], "{1}\n"},
+		"a line that lacks its end":     {"{1}\n{\"2\":2}", "{1}\n{\"2\":2}\n"},
+		"a torn line that ends in }":    {"{1}\n{\"2\":{}", "{1}\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "f")
@@ -69,6 +71,38 @@ func TestFile_CutsATornLastLineOff(t *testing.T) {
 			}
 			fileWrite(t, fileTestSink(t, FileConfig{Path: path}), "{new}")
 			fileWant(t, path, tt.kept+"{new}\n")
+		})
+	}
+}
+
+func TestFile_LeavesALastLineAloneThatIsNoneOfOurs(t *testing.T) {
+	for name, before := range map[string]string{
+		"text":              "precious data no newline",
+		"text after a line": "{\"ours\":1}\nprecious",
+		"a JSON document":   "{\n  \"precious\": 1\n}",
+		"zeros, then data":  "{1}\n\x00\x00precious",
+		"several blocks":    strings.Repeat("y", 2*fileTailStep) + "{1}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "f")
+			if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s := fileTestSink(t, FileConfig{Path: path})
+			err := s.Write(t.Context(), fileTestRecords("{}"))
+			var denied *DeniedError
+			if !errors.As(err, &denied) || !strings.Contains(err.Error(), "move it away") {
+				t.Errorf("Write: %v, want a DeniedError that says what to do", err)
+			}
+			fileWant(t, path, before)
+			if p := s.cfg.Probe(t.Context(), Deps{}); len(p.Problems) != 1 {
+				t.Errorf("Probe: %+v, want a problem", p)
+			}
+			if err := os.WriteFile(path, []byte(before+"\n"), 0o600); err != nil { // the operator ends it
+				t.Fatal(err)
+			}
+			fileWrite(t, s, "{}")
+			fileWant(t, path, before+"\n{}\n")
 		})
 	}
 }
@@ -168,24 +202,31 @@ func TestFile_HasOneWriter(t *testing.T) {
 	fileWant(t, path, "1\n2\n")
 }
 
-// The kernel stops a write at the limit in the middle of a line, as a full disk does.
-func TestFile_LeavesNoTornLineWhenADiskIsFull(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f")
-	s := fileTestSink(t, FileConfig{Path: path})
-	fileWrite(t, s, "1")
+// fileWriteLimited writes while no file may become larger than limit bytes: the kernel stops a write there in the
+// middle of a line, as a full disk does.
+func fileWriteLimited(t *testing.T, s *File, limit uint64, bodies ...string) error {
+	t.Helper()
 	var was unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
 		t.Fatal(err)
 	}
 	signal.Ignore(unix.SIGXFSZ)
 	defer signal.Reset(unix.SIGXFSZ)
-	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 10, Max: was.Max}); err != nil {
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: limit, Max: was.Max}); err != nil {
 		t.Fatal(err)
 	}
-	err := s.Write(t.Context(), fileTestRecords("22", "3333333333333333"))
-	if e := unix.Setrlimit(unix.RLIMIT_FSIZE, &was); e != nil {
-		t.Fatal(e)
+	err := s.Write(t.Context(), fileTestRecords(bodies...))
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
+		t.Fatal(err)
 	}
+	return err
+}
+
+func TestFile_LeavesNoTornLineWhenADiskIsFull(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	s := fileTestSink(t, FileConfig{Path: path})
+	fileWrite(t, s, "1")
+	err := fileWriteLimited(t, s, 10, "22", "3333333333333333")
 	var denied *DeniedError
 	if !errors.Is(err, unix.EFBIG) || errors.As(err, &denied) {
 		t.Errorf("Write: %v, want a failure that may pass", err)

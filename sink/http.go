@@ -86,9 +86,9 @@ func (h *HTTP) readAgain() {
 	target, err := h.cfg.readTarget(h.deps.ContentType)
 	switch {
 	case err != nil:
-		h.deps.Log.Warn("can't read secrets again", "sink", h.deps.Name, "source", h.deps.Source, "err", err)
+		h.deps.Log.Warn("can't read secrets again", "err", err)
 	case !target.equal(h.target):
-		h.deps.Log.Info("secrets have changed", "sink", h.deps.Name, "source", h.deps.Source)
+		h.deps.Log.Info("secrets have changed")
 		h.target = target
 	}
 }

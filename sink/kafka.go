@@ -261,7 +261,7 @@ func (k *Kafka) abandon() {
 	c := k.client
 	k.client = nil
 	if err := c.abandon(k.times.closing); err != nil {
-		k.deps.Log.Warn("kafka client abandoned", "sink", k.deps.Name, "source", k.deps.Source, "err", err)
+		k.deps.Log.Warn("kafka client abandoned", "err", err)
 	}
 }
 

@@ -268,9 +268,10 @@ func kafkaBrokerProbe(t *testing.T, b *testpeer.Kafka) {
 		"cluster: 1 brokers",
 		"topic sentinelone.threats: 3 partitions, 1 replicas",
 		"max.message.bytes: 1048588",
-		"warning: min.insync.replicas: 1 with 1 replicas: an acknowledged record may be on one broker alone and is lost with it; set 2 with a replication factor of 3",
-	}}
-	slices.Sort(p.Found[2:])
+	}, Warnings: []Problem{{
+		What:   "min.insync.replicas: 1 with 1 replicas: an acknowledged record may be on one broker alone and is lost with it",
+		Remedy: "set min.insync.replicas = 2 on the topic, with a replication factor of 3",
+	}}}
 	if d := cmp.Diff(want, p); d != "" {
 		t.Error(d)
 	}

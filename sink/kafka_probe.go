@@ -109,8 +109,10 @@ func kafkaProbeSettings(ctx context.Context, p *Probe, client *kafka.Client, top
 		switch {
 		case err != nil:
 		case e.ConfigName == isr && min(n, replicas) < 2: // brokers quietly take the smaller of the two
-			p.Found = append(p.Found, fmt.Sprintf("warning: %s: %d with %d replicas: an acknowledged record may be on one broker alone "+
-				"and is lost with it; set 2 with a replication factor of 3", isr, n, replicas))
+			p.Warnings = append(p.Warnings, Problem{
+				What:   fmt.Sprintf("%s: %d with %d replicas: an acknowledged record may be on one broker alone and is lost with it", isr, n, replicas),
+				Remedy: fmt.Sprintf("set %s = 2 on the topic, with a replication factor of 3", isr),
+			})
 		case e.ConfigName == isr:
 			p.Found = append(p.Found, fmt.Sprintf("%s: %d", isr, n))
 		case e.ConfigName == size && n < limit:

@@ -115,7 +115,7 @@ type Deps struct {
 	MaxMessageBytes int
 	ContentType     string       // of one record, as format.ContentType says; "": format.JSONType
 	Judge           format.Judge // how grave an event is, where the protocol says so itself; nil: format.TableJudge
-	Log             *slog.Logger
+	Log             *slog.Logger // has the attributes sink and source already
 	Metrics         *Metrics
 }
 
@@ -142,8 +142,9 @@ type Carrier interface {
 // Probe is what `check` found.
 type Probe struct {
 	Grade       Grade
-	Connections int      // how many connections a line of it opens at most
-	Found       []string // one line each: what was seen, as in "topic sentinelone.threats: 3 partitions"
+	Connections int       // how many connections a line of it opens at most
+	Found       []string  // one line each: what was seen, as in "topic sentinelone.threats: 3 partitions"
+	Warnings    []Problem // what works, but hardly as meant
 	Problems    []Problem
 }
 

@@ -113,7 +113,7 @@ func (s *Syslog) ready(ctx context.Context) error {
 	}
 	s.tail.paid(time.Now())
 	s.d.Resent(n)
-	s.d.Log.Info("sent again what was written shortly before the connection broke", "sink", s.d.Name, "records", n)
+	s.d.Log.Info("sent again what was written shortly before the connection broke", "records", n)
 	return nil
 }
 
@@ -125,7 +125,7 @@ func (s *Syslog) connect(ctx context.Context) (*syslogConn, error) {
 		c, err := syslogDial(ctx, addr, s.tls, s.lost)
 		if err == nil {
 			s.d.Connected()
-			s.d.Log.Info("connected", "sink", s.d.Name, "address", addr)
+			s.d.Log.Info("connected", "address", addr)
 			return c, nil
 		}
 		remedy, deny := syslogRemedy(err)
@@ -195,7 +195,7 @@ func (s *Syslog) lose(err error) {
 	if s.tail.owed {
 		owed = s.tail.records()
 	}
-	s.d.Log.Warn("connection lost", "sink", s.d.Name, "address", c.addr, "err", err, "to_send_again", owed)
+	s.d.Log.Warn("connection lost", "address", c.addr, "err", err, "to_send_again", owed)
 }
 
 // mend sends what is owed without waiting for the next event, which may be hours away: records that Write has

@@ -53,6 +53,7 @@ type Console struct {
 	log    *slog.Logger
 	met    sourceMetrics
 	asking *ops.Condition // whether the console answers
+	unread *ops.Condition // fails until the first page was read
 	order  *ops.Condition // whether it keeps its order and tells its time
 	size   atomic.Int32   // page size asked for at present
 	good   atomic.Int32   // good pages since it changed
@@ -71,6 +72,9 @@ func New(name string, cfg Config, d Deps) (*Console, error) {
 		return nil, err
 	}
 	token, err := safe.ReadSecret(cfg.Token, cfg.TokenFile)
+	if err == nil {
+		err = CheckToken(token)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("token_file: %w", err)
 	}
@@ -87,6 +91,8 @@ func New(name string, cfg Config, d Deps) (*Console, error) {
 		warned: map[string]time.Time{},
 	}
 	c.asking = d.Conditions.New("source "+name, c.log)
+	c.unread = d.Conditions.New("source "+name+" (start)", slog.New(slog.DiscardHandler)) // a start is nothing to log
+	c.unread.Fail("nothing was read yet", nil)
 	c.order = d.Conditions.New("source "+name+" (console)", c.log)
 	c.size.Store(int32(cfg.PageSize)) //nolint:gosec // 1 to 1000
 	c.met.pageSize.Set(float64(cfg.PageSize))
@@ -278,6 +284,9 @@ func (c *Console) rereadToken() bool {
 		return false
 	}
 	token, err := safe.ReadSecret("", c.cfg.TokenFile)
+	if err == nil {
+		err = CheckToken(token)
+	}
 	if err != nil {
 		c.log.Warn("read the token file again", "err", err)
 		return false

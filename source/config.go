@@ -63,7 +63,8 @@ func (c Config) Validate() error {
 	wrong(err != nil, "url: %w", err)
 	wrong(c.Token == "" && c.TokenFile == "", "token_file: name a file that holds the console's API token, or set token")
 	wrong(c.Token != "" && c.TokenFile != "", "token: must not be set together with token_file: remove one of them")
-	wrong(strings.ContainsFunc(c.Token.Reveal(), notInToken), "token: must be one word without white space")
+	err = CheckToken(c.Token)
+	wrong(err != nil, "token: %w", err)
 	_, _, err = parseStart(c.Start)
 	wrong(err != nil, "start: %w", err)
 	wrong(c.PollInterval <= 0, "poll_interval: must be longer than 0s")
@@ -133,6 +134,19 @@ func (c Config) parseURL() (*url.URL, error) {
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return ip.IsLoopback() || strings.EqualFold(host, "localhost")
+}
+
+// CheckToken refuses what can't be an API token, and would only be told as a request that can't be sent. "" is for
+// Validate to refuse.
+func CheckToken(token safe.Secret) error {
+	t := token.Reveal()
+	if first, _, many := strings.Cut(t, " "); many && (strings.EqualFold(first, "ApiToken") || strings.EqualFold(first, "Bearer") || strings.EqualFold(first, "Authorization:")) {
+		return fmt.Errorf("must be the token alone: take %q away from before it", first)
+	}
+	if strings.ContainsFunc(t, notInToken) {
+		return errors.New("must be one word of printable ASCII, without white space: copy the API token again, alone")
+	}
+	return nil
 }
 
 func notInToken(r rune) bool { return r <= ' ' || r >= 0x7f }

@@ -28,6 +28,7 @@ func TestConfig_ValidateNamesEveryMistake(t *testing.T) {
 		{"a port that is none", func(c *Config) { c.URL = "https://example.net:70000" }, "must have a port from 1 to 65535"},
 		{"no token", func(c *Config) { c.TokenFile = "" }, "token_file: name a file"},
 		{"two tokens", func(c *Config) { c.Token = "x" }, "token: must not be set together with token_file"},
+		{"a token with its scheme", func(c *Config) { c.TokenFile = ""; c.Token = "ApiToken abc" }, "token: must be the token alone: take \"ApiToken\" away"},
 		{"a token of two lines", func(c *Config) { c.TokenFile = ""; c.Token = "a\nb" }, "token: must be one word"},
 		{"a start that is none", func(c *Config) { c.Start = "24h" }, "start: "},
 		{"no pause", func(c *Config) { c.PollInterval = 0 }, "poll_interval: must be longer"},

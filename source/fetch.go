@@ -18,10 +18,11 @@ import (
 )
 
 const (
-	askAgain    = 5           // times that a bad page is asked for again
-	deniedPause = time.Minute // between requests that the console denies
-	quietTries  = 3           // failures in a row before one is said
-	growAfter   = 4           // good pages in a row before the page size is doubled again
+	askAgain    = 5                // times that a bad page is asked for again
+	deniedPause = time.Minute      // between requests that the console denies
+	quietTries  = 3                // failures in a row before one is said
+	slowAnswer  = 30 * time.Second // after which a request without an answer is said
+	growAfter   = 4                // good pages in a row before the page size is doubled again
 )
 
 // errGone ends a cursor: it was refused, or what it leads to stays bad.
@@ -56,6 +57,7 @@ func (w *walk) fetch(ctx context.Context) (fetched, error) {
 		p, err := w.ask(ctx)
 		if err == nil {
 			c.asking.OK()
+			c.unread.OK()
 			c.grown()
 			c.met.pages.Inc()
 			c.met.threats.Add(float64(len(p.events)))
@@ -158,6 +160,7 @@ func (w *walk) ask(parent context.Context) (fetched, error) {
 	c := w.c
 	ctx, cancel := context.WithTimeout(parent, c.cfg.Timeout)
 	defer cancel()
+	defer time.AfterFunc(slowAnswer, func() { c.asking.Fail("console is slow to answer", nil) }).Stop()
 	size := int(c.size.Load())
 	resp, a, err := c.open(ctx, ThreatsPath, w.query(size))
 	if err != nil {
@@ -219,7 +222,7 @@ func (c *Console) shrink(why string) {
 	c.size.Store(size)
 	c.good.Store(0)
 	c.met.pageSize.Set(float64(size))
-	c.log.Warn("page size halved", "why", why, "page_size", size)
+	c.warn("page size halved", "why", why, "page_size", size)
 }
 
 // grown counts a good page and doubles the page size again after a few.

@@ -2,10 +2,8 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"strings"
 	"time"
@@ -14,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"s1stream/checkpoint"
 	"s1stream/internal/config"
 	"s1stream/internal/ops"
 	"s1stream/internal/safe"
@@ -31,12 +28,13 @@ func (a *app) checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Try a configuration without sending an event",
-		Long: `check reads the configuration, asks every console (network, TLS, token, permission, clock) and reaches every
+		Long: `check reads the configuration, looks at the checkpoint directory and the ops address, asks every console (network, TLS, token, permission, clock) and reaches every
 sink without sending it an event. Each finding is a line: ok, warn or FAIL, and below a FAIL what to do about
 it. A sink's first line says what its acknowledgement proves ("acknowledged": the destination has answered
 that it has the event; "best-effort": the bytes have left this machine) and how many connections a line opens.
 
-It takes no lock, so it may run beside ` + "`s1stream run`" + `. The exit code is 0 only if nothing failed.`,
+It takes no lock, so it may run beside ` + "`s1stream run`" + `. Run it as the user that s1stream runs as, or it can't tell
+what that user may do. The exit code is 0 only if nothing failed.`,
 		Example: `  s1stream check --config /etc/s1stream/config.toml`,
 		Args:    cobra.NoArgs,
 		RunE:    a.command(func(ctx context.Context, _ []string) error { return a.check(ctx, path) }),
@@ -81,7 +79,8 @@ func (a *app) check(ctx context.Context, path string) error {
 	silent := slog.New(slog.NewTextHandler(io.Discard, nil)) // findings say it
 	b := newBuilder(cfg, silent, prometheus.NewRegistry(), new(ops.Conditions))
 	probes := []*probe{{subject: "config", found: configFindings(cfg)}}
-	probes = append(probes, &probe{subject: "checkpoints", found: checkpointFindings(cfg)})
+	probes = append(probes, &probe{subject: "checkpoints", found: checkpointFindings(cfg, path)},
+		&probe{subject: "ops", look: func(ctx context.Context) []finding { return opsFindings(ctx, cfg) }})
 	for _, s := range cfg.Sources {
 		probes = append(probes, &probe{subject: "source " + s.Name, look: func(ctx context.Context) []finding { return b.checkConsole(ctx, s) }})
 	}
@@ -150,37 +149,6 @@ func configFindings(cfg *config.Config) []finding {
 	return out
 }
 
-// checkpointFindings tells what would keep a run from starting. It reads, and needs no lock.
-func checkpointFindings(cfg *config.Config) []finding {
-	dir, err := checkpoint.View(checkpoint.OS{}, cfg.Checkpoint.Dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return []finding{ok("none yet in %s", cfg.Checkpoint.Dir)}
-	case err != nil:
-		return []finding{warn("run the check as the user that s1stream runs as", "can't be looked at: %v", err)}
-	}
-	var out []finding
-	have := 0
-	for _, l := range linesOf(cfg) {
-		f := dir.Line(l.source.Name, l.sink.Name)
-		st, err := f.Load()
-		if err == nil {
-			err = f.Check(st, fingerprint(l.source))
-		}
-		var foreign *checkpoint.ForeignError
-		switch {
-		case errors.Is(err, checkpoint.ErrNone): // it begins at start
-		case err == nil:
-			have++
-		case errors.Is(err, checkpoint.ErrCorrupt), errors.Is(err, checkpoint.ErrNewer), errors.As(err, &foreign):
-			out = append(out, fail("a run refuses to start until you decide", "%v", err))
-		default:
-			out = append(out, warn("run the check as the user that s1stream runs as", "can't be looked at: %v", err))
-		}
-	}
-	return append([]finding{ok("%s, %d with a checkpoint in %s", plural(len(linesOf(cfg)), "line"), have, cfg.Checkpoint.Dir)}, out...)
-}
-
 func plural(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
@@ -200,6 +168,9 @@ func checkSink(ctx context.Context, s config.Sink, d sink.Deps) []finding {
 	}
 	for _, f := range p.Found {
 		out = append(out, ok("%s", f))
+	}
+	for _, w := range p.Warnings {
+		out = append(out, warn(w.Remedy, "%s", w.What))
 	}
 	for _, problem := range p.Problems {
 		out = append(out, fail(problem.Remedy, "%s", problem.What))

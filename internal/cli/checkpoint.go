@@ -18,7 +18,8 @@ and the threats seen since. show prints them. reset makes sinks read again from 
 frontier where the source's url or filter was changed on purpose.
 
 reset and adopt need the lock of the checkpoint directory, so stop s1stream first. Run them as the user that
-s1stream runs as: what another one writes, it may not be able to read.`,
+s1stream runs as, or as root: its files then belong to the directory's owner. What a third one writes, s1stream
+may not be able to read.`,
 		Example: `  s1stream checkpoint show --config config.toml
   s1stream checkpoint reset --config config.toml --from -24h prod siem
   s1stream checkpoint adopt --config config.toml prod`,
@@ -110,7 +111,7 @@ saved, and whether a run would take it. It needs no lock, and changes nothing.`,
 		if err != nil {
 			return err
 		}
-		return a.showCheckpoints(cfg, lines, asJSON)
+		return a.showCheckpoints(cfg, s.config, lines, asJSON)
 	})
 	return cmd
 }

@@ -27,7 +27,7 @@ type shown struct {
 }
 
 // showCheckpoints prints a row a line, also for lines that have no checkpoint yet, with or without a directory.
-func (a *app) showCheckpoints(cfg *config.Config, lines []lineOf, asJSON bool) error {
+func (a *app) showCheckpoints(cfg *config.Config, path string, lines []lineOf, asJSON bool) error {
 	dir, err := checkpoint.View(checkpoint.OS{}, cfg.Checkpoint.Dir)
 	var entries []checkpoint.Entry
 	if err == nil {
@@ -42,6 +42,7 @@ func (a *app) showCheckpoints(cfg *config.Config, lines []lineOf, asJSON bool) e
 		for _, e := range entries {
 			if e.Source == row.Source && e.Sink == row.Sink {
 				row.fill(e, fingerprint(l.source))
+				row.Note = withConfig(row.Note, path)
 			}
 		}
 		rows = append(rows, row)

@@ -36,10 +36,20 @@ type app struct {
 // locked, 75 drain deadline passed, 78 configuration.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string) int {
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(signals, stopSignals()...)
 	defer signal.Stop(signals)
 	// Once two have come, a third one ends the process the hard way.
 	return run(args, stdin, stdout, stderr, env, signals, func() { signal.Stop(signals) })
+}
+
+// stopSignals are those that ask for a stop. SIGHUP is one where it would end the process: a closed terminal and
+// a service manager that knows no better drain like everybody. Under nohup it stays ignored.
+func stopSignals() []os.Signal {
+	stop := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		stop = append(stop, syscall.SIGHUP)
+	}
+	return stop
 }
 
 // run is Main with the signals of the caller. heard is called when the second one has come.
@@ -63,12 +73,16 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string,
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env, abort: abort}
 	root := a.root()
 	root.SetArgs(args)
-	err := root.ExecuteContext(stop)
+	cmd, err := root.ExecuteContextC(stop)
 	if err == nil {
 		return exitClean
 	}
 	code := a.exitCode(err)
-	for line := range strings.SplitSeq(err.Error(), "\n") {
+	text := err.Error()
+	if f := cmd.Flags().Lookup("config"); f != nil {
+		text = withConfig(text, f.Value.String())
+	}
+	for line := range strings.SplitSeq(text, "\n") {
 		if line = strings.TrimSpace(safe.Text(line)); line != "" {
 			a.sayf("s1stream: %s\n", line)
 		}
@@ -112,6 +126,8 @@ func (a *app) root() *cobra.Command {
 		Long: `s1stream reads the threats of SentinelOne consoles and streams every threat, and every later change of
 one, to Kafka, syslog, HTTP and files: at least once, with a checkpoint for each destination.
 
+SIGTERM, SIGINT and SIGHUP end a command in order, a second one at once.
+
 Exit codes: 0 clean, 1 failed, 64 usage, 65 checkpoint corrupt, foreign or newer, 73 checkpoint directory
 locked by another process, 75 drain deadline passed, 78 configuration.`,
 		Example: `  s1stream demo --for 30s
@@ -132,7 +148,30 @@ locked by another process, 75 drain deadline passed, 78 configuration.`,
 	root.SetErr(a.stderr)
 	root.AddCommand(a.demoCommand(), a.runCommand(), a.checkCommand(), a.threatsCommand(), a.simulateCommand(),
 		a.checkpointCommand(), a.versionCommand())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "help":
+			cmd.Args = knownTopic
+		case "completion":
+			cmd.Args = cobra.ArbitraryArgs
+			cmd.RunE = func(cmd *cobra.Command, args []string) error {
+				cmd.SetOut(a.stderr)
+				_ = cmd.Help()
+				return usagef("%s: name a shell: bash, fish, powershell or zsh", strings.TrimSpace("completion "+strings.Join(args, " ")))
+			}
+		}
+	}
 	return root
+}
+
+// knownTopic has `help` fail for what is no command, where cobra prints the help of another one.
+func knownTopic(cmd *cobra.Command, args []string) error {
+	if _, rest, err := cmd.Root().Find(args); err != nil || len(rest) > 0 {
+		return usagef("help %s: there is no such command", strings.Join(args, " "))
+	}
+	return nil
 }
 
 // command is what cobra calls for a command that does something.
@@ -147,6 +186,27 @@ func (a *app) command(do func(ctx context.Context, args []string) error) func(*c
 func configFlag(cmd *cobra.Command, path *string) {
 	cmd.Flags().StringVar(path, "config", "config.toml", `configuration file; "" reads the environment alone`)
 	_ = cmd.MarkFlagFilename("config", "toml")
+}
+
+// withConfig completes the commands that a text of package checkpoint advises, which knows no configuration: typed
+// as they stand they have to be about the same checkpoints.
+func withConfig(text, path string) string {
+	flag := " --config " + shellWord(path)
+	for _, command := range []string{"s1stream checkpoint adopt", "s1stream checkpoint reset"} {
+		text = strings.ReplaceAll(text, command+" ", command+flag+" ")
+	}
+	return text
+}
+
+// shellWord quotes a word for a POSIX shell where it has to be.
+func shellWord(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./+,:@%=", r)
+	}
+	if s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // sayf writes to standard error. Nobody can be told if that fails.

@@ -89,8 +89,11 @@ func (a *app) demo(ctx context.Context, o demoOptions) error {
 	if err != nil {
 		return usagef("--faults: %w", err)
 	}
-	if o.length < 0 || o.threats < 0 || o.births < 0 || o.changes < 0 {
-		return usagef("--for, --threats, --new and --update must not be negative")
+	if o.length < 0 || o.threats < 0 {
+		return usagef("--for and --threats must not be negative")
+	}
+	if err := checkRates(o.births, o.changes); err != nil {
+		return err
 	}
 	defer surviveClosedPipe()()
 	stderr := &lockedWriter{w: a.stderr}

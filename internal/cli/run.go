@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,9 +24,9 @@ func (a *app) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Stream threats until told to stop",
-		Long: `run reads every console and delivers to every sink of the configuration until SIGTERM or SIGINT. It then
-finishes what is in flight, for pipeline.drain_timeout at most; a second signal ends it at once, after saving
-what is proven. The log goes to standard error.
+		Long: `run reads every console and delivers to every sink of the configuration until SIGTERM, SIGINT or SIGHUP (a
+closed terminal; nothing is read again on it). It then finishes what is in flight, for pipeline.drain_timeout at
+most; a second signal ends it at once, after saving what is proven. The log goes to standard error.
 
 --adopt SOURCE keeps the checkpoints of a source whose url or filter was changed on purpose, as
 ` + "`s1stream checkpoint adopt`" + ` does; it may be repeated. Threats that only the new filter matches, and that changed
@@ -53,7 +54,7 @@ func (a *app) daemon(ctx context.Context, path string, adopt []string) (err erro
 	for _, w := range cfg.Warnings {
 		log.Warn("configuration", "warning", w)
 	}
-	limitMemory(cfg, a.env)
+	saveMemory(a.env)
 	lock, err := lockDir(cfg)
 	if err != nil {
 		return err
@@ -87,11 +88,7 @@ func (a *app) daemon(ctx context.Context, path string, adopt []string) (err erro
 	}
 	// Behind New, which may refuse to start, and before Run: whoever waits for /readyz finds it as soon as there is
 	// anything to tell.
-	server, err := ops.Listen(ctx, cfg.Ops.Listen, reg, conditions)
-	if err != nil {
-		parts.discard()
-		return &config.Error{Path: path, Mistakes: []string{err.Error()}}
-	}
+	server := ops.Listen(ctx, cfg.Ops.Listen, reg, conditions, log)
 	log.Info("s1stream runs", "version", version, "sources", len(cfg.Sources), "sinks", len(cfg.Sinks), "ops", server.Addr())
 	a.tell(ctx, log, "READY=1")
 	silent := slog.New(slog.NewTextHandler(io.Discard, nil)) // a stop is no error to log
@@ -110,9 +107,7 @@ func (a *app) daemon(ctx context.Context, path string, adopt []string) (err erro
 		<-told
 	}
 	err = errors.Join(err, parts.close())
-	if cerr := server.Close(); cerr != nil {
-		log.Warn("close ops server", "err", cerr)
-	}
+	server.Close()
 	log.Info("s1stream has stopped", "clean", err == nil)
 	return err
 }
@@ -127,7 +122,7 @@ func (a *app) tell(ctx context.Context, log *slog.Logger, words string) {
 // lockDir takes the checkpoint directory for this process.
 func lockDir(cfg *config.Config) (*checkpoint.DirLock, error) {
 	lock, err := checkpoint.Lock(cfg.Checkpoint.Dir)
-	if errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, fs.ErrPermission) && !strings.Contains(err.Error(), "chown") {
 		return nil, fmt.Errorf("%w: set checkpoint.dir to a directory that this user may write", err)
 	}
 	return lock, err

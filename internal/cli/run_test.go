@@ -8,9 +8,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -91,11 +93,11 @@ func TestRun_RefusesACheckpointThatItCannotBelieve(t *testing.T) {
 	}
 	p := call(t, nil, "run", "--config", s.file)
 	p.wantCode(t, exitCheckpoint)
-	contains(t, p.err.String(), "corrupt", "checkpoint reset --from TIME prod siem")
+	contains(t, p.err.String(), "corrupt", "s1stream checkpoint reset --config "+s.file+" --from TIME prod siem")
 
 	p = call(t, nil, "check", "--config", s.file)
 	p.wantCode(t, exitFailed)
-	contains(t, p.out.String(), "FAIL  checkpoints: ")
+	contains(t, p.out.String(), "FAIL  checkpoints: ", "s1stream checkpoint reset --config "+s.file+" --from TIME prod siem")
 
 	p = call(t, nil, "checkpoint", "reset", "--config", s.file, "--from", "all", "--yes", "prod", "siem")
 	p.wantCode(t, 0)
@@ -126,8 +128,9 @@ func TestRun_RefusesACheckpointOfAnotherFilterUntilItIsAdopted(t *testing.T) {
 			s.write(t, server.URL, "resolved = false", "")
 			p := call(t, nil, "run", "--config", s.file)
 			p.wantCode(t, exitCheckpoint)
-			contains(t, p.err.String(), "checkpoint adopt prod siem", "checkpoint reset --from TIME prod siem")
-			contains(t, call(t, nil, "checkpoint", "show", "--config", s.file, "--json").out.String(), `"usable": false`)
+			contains(t, p.err.String(), "checkpoint adopt --config "+s.file+" prod siem", "checkpoint reset --config "+s.file+" --from TIME prod siem")
+			contains(t, call(t, nil, "checkpoint", "show", "--config", s.file, "--json").out.String(), `"usable": false`,
+				"checkpoint adopt --config "+s.file+" prod siem")
 
 			adopt(s).wantCode(t, 0)
 			after := call(t, nil, "checkpoint", "show", "--config", s.file, "--json").out.String()
@@ -270,10 +273,49 @@ func TestRun_ServesMetricsAndReadinessThatPromtoolWouldPass(t *testing.T) {
 	for _, problem := range problems {
 		t.Errorf("%s: %s", problem.Metric, problem.Text)
 	}
+
+	// check knows the run that it looks at, and tells another one.
+	env := []string{"S1STREAM_OPS__LISTEN=" + addr}
+	own := call(t, env, "check", "--config", s.file)
+	own.wantCode(t, 0)
+	contains(t, own.out.String(), "ok    ops: "+addr+" is in use by the s1stream that runs here (process ")
 	second := configure(t, server.URL, "", "")
-	clash := call(t, []string{"S1STREAM_OPS__LISTEN=" + addr}, "run", "--config", second.file)
-	clash.wantCode(t, 78)
-	contains(t, clash.err.String(), "ops.listen")
+	foreign := call(t, env, "check", "--config", second.file)
+	foreign.wantCode(t, exitFailed)
+	contains(t, foreign.out.String(), "FAIL  ops: can't listen on "+addr+": another s1stream has it")
+
+	// Delivery goes on without it.
+	clash := begin(t, env, "run", "--config", second.file)
+	until(t, "the second one delivers", func() bool { return len(second.lines(t)) == 2 })
+	clash.signal()
+	clash.end(t)
+	clash.wantCode(t, 0)
+	contains(t, clash.err.String(), "ops endpoint can't listen", "ops.listen: ")
+}
+
+func TestRun_DrainsWhenItsTerminalIsClosed(t *testing.T) {
+	_, server := serve(t, 3)
+	s := configure(t, server.URL, "", "")
+	hup := make(chan os.Signal, 1) // whatever happens, SIGHUP does not end the test's process, and nohup is no matter
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	errs, done := new(buffer), make(chan int, 1)
+	go func() {
+		done <- Main([]string{"run", "--config", s.file}, strings.NewReader(""), io.Discard, errs, nil)
+	}()
+	until(t, "all is delivered", func() bool { return len(s.lines(t)) == 3 })
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case code := <-done:
+		if code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("goes on")
+	}
+	contains(t, errs.String(), "s1stream stops", "s1stream has stopped")
 }
 
 func httpGet(t *testing.T, url string) (int, string) {

@@ -64,10 +64,29 @@ http:// on loopback alone.
 	return cmd
 }
 
+// mostASecond is what a simulated console is asked for at the most: more than a real one is read at.
+const mostASecond = 10_000
+
+// checkRates refuses what a simulated console can't do, NaN and infinity among it.
+func checkRates(births, changes float64) error {
+	for _, f := range []struct {
+		flag string
+		rate float64
+	}{{"--new", births}, {"--update", changes}} {
+		if !(f.rate >= 0 && f.rate <= mostASecond) {
+			return usagef("%s %v: must be from 0 to %d a second", f.flag, f.rate, mostASecond)
+		}
+	}
+	return nil
+}
+
 // simulate serves until ctx ends. It keeps no ledger, so that it may run for days.
 func (a *app) simulate(ctx context.Context, o simulateOptions) error {
-	if o.threats < 0 || o.births < 0 || o.changes < 0 || o.cacheMB < 0 {
-		return usagef("--threats, --new, --update and --cache-mb must not be negative")
+	if o.threats < 0 || o.cacheMB < 0 {
+		return usagef("--threats and --cache-mb must not be negative")
+	}
+	if err := checkRates(o.births, o.changes); err != nil {
+		return err
 	}
 	if o.tokenFile != "" {
 		token, err := safe.ReadSecret("", o.tokenFile)

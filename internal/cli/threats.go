@@ -16,6 +16,7 @@ import (
 
 	"s1stream/internal/config"
 	"s1stream/internal/ops"
+	"s1stream/internal/proxyenv"
 	"s1stream/internal/safe"
 	"s1stream/source"
 )
@@ -131,6 +132,9 @@ func (a *app) threatsConsole(o threatsOptions) (*source.Console, error) {
 		s.Config.Proxy = safe.Secret(o.proxy)
 		if err := s.Config.Validate(); err != nil {
 			return nil, &usageError{err}
+		}
+		if name := proxyenv.Unreadable(a.env, "https"); name != "" && o.proxy == "" && strings.HasPrefix(s.Config.BaseURL(), "https://") {
+			return nil, usagef("the environment's %s is no URL of a proxy: correct it, unset it, or give --proxy", name)
 		}
 	} else {
 		if o.tokenFile != "" || o.caFile != "" || o.proxy != "" {

@@ -8,7 +8,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -52,13 +51,20 @@ type Sink struct {
 	Config  sink.Config         // of its type
 }
 
+// The largest files that are read, in bytes: far above what anybody writes, far below what harms.
+const (
+	maxConfig = 1 << 20
+	maxKey    = 1 << 20
+	maxCA     = 16 << 20 // the roots of a system are a quarter of a megabyte
+)
+
 // Load reads a file and the environment, given as os.Environ does, and the files that they name. An empty path
 // reads the environment alone. What is wrong, all of it, is an *Error.
 func Load(path string, env []string) (*Config, error) {
 	var data []byte
 	if path != "" {
 		var err error
-		if data, err = os.ReadFile(path); err != nil { //nolint:gosec // the path is the operator's
+		if data, err = safe.ReadFile(path, maxConfig); err != nil {
 			return nil, &Error{Mistakes: []string{err.Error() + ": name another file with --config"}}
 		}
 	}
@@ -66,6 +72,7 @@ func Load(path string, env []string) (*Config, error) {
 	c := r.parse(data, env)
 	if c != nil {
 		r.checkFiles(c)
+		r.checkProxies(c, env)
 		if path != "" && safe.OpenToOthers(path) {
 			r.warnInline(c, path)
 		}

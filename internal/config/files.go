@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"s1stream/internal/pki"
 	"s1stream/internal/safe"
 	"s1stream/sink"
+	"s1stream/source"
 )
 
 // CheckFiles reads every file that the configuration names: secrets, certificates and keys. What is missing or
@@ -61,20 +61,22 @@ func (r *report) checkTable(prefix string, table any, secrets []string) {
 func checkFile(key, path string, table any) error {
 	switch key {
 	case "ca_file":
+		if err := safe.CheckFile(path, maxCA); err != nil {
+			return err
+		}
 		_, err := pki.Pool(path)
 		return err
 	case "key_file":
-		_, err := os.Stat(path)
-		return err
+		return safe.CheckFile(path, maxKey)
 	case "cert_file":
-		if _, err := os.Stat(path); err != nil {
+		if err := safe.CheckFile(path, maxKey); err != nil {
 			return err
 		}
 		t, ok := table.(*sink.TLS)
 		if !ok || t.KeyFile == "" {
 			return nil // Validate knows
 		}
-		if _, err := os.Stat(t.KeyFile); err != nil {
+		if err := safe.CheckFile(t.KeyFile, maxKey); err != nil {
 			return nil // reported as key_file
 		}
 		_, err := sink.TLS{CertFile: t.CertFile, KeyFile: t.KeyFile}.Client()
@@ -83,7 +85,10 @@ func checkFile(key, path string, table any) error {
 		}
 		return err
 	}
-	_, err := safe.ReadSecret("", path)
+	secret, err := safe.ReadSecret("", path)
+	if _, ok := table.(*source.Config); ok && key == "token_file" && err == nil {
+		err = source.CheckToken(secret)
+	}
 	return err
 }
 

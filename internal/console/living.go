@@ -68,10 +68,10 @@ func (c *Console) Living(ctx context.Context, newPerSecond, updatesPerSecond flo
 		births += newPerSecond * spent.Seconds()
 		changes += updatesPerSecond * spent.Seconds()
 		// Each happens at a moment of its own within the beat that is over.
-		for ; births >= 1; births-- {
+		for ; births >= 1 && ctx.Err() == nil; births-- {
 			c.born(r, now.Add(-time.Duration(r.Int64N(int64(spent)+1))))
 		}
-		for ; changes >= 1; changes-- {
+		for ; changes >= 1 && ctx.Err() == nil; changes-- {
 			changes -= float64(c.change(r, now)) - 1
 		}
 		last = now

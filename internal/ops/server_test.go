@@ -5,9 +5,12 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
@@ -17,17 +20,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func listen(t *testing.T, c *Conditions) *Server {
 	t.Helper()
-	s, err := Listen(context.Background(), "127.0.0.1:0", NewRegistry("v1.2.3", c), c)
-	if err != nil {
-		t.Fatal(err)
+	s := Listen(context.Background(), "127.0.0.1:0", NewRegistry("v1.2.3", c), c, quiet)
+	t.Cleanup(s.Close)
+	if s.Addr() == "" {
+		t.Fatal(c.Reasons())
 	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	return s
 }
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 // got is an answer.
 type got struct {
@@ -96,16 +97,71 @@ func TestServer_AnswersGETAndHEADAlone(t *testing.T) {
 	}
 }
 
-func TestListen_NamesTheKeyWhenItCannotAndIsOffWithoutAnAddress(t *testing.T) {
+// An address in use keeps nothing from being delivered: it is a reason not to be ready, said once, and over when the
+// address is free.
+func TestListen_TakesABusyAddressLaterAndSaysOnceThatItIsBusy(t *testing.T) {
+	var lc net.ListenConfig
+	other, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text lockedText
+	c := new(Conditions)
+	ctx, cancel := context.WithCancel(context.Background())
+	s := listenAgain(ctx, other.Addr().String(), NewRegistry("v", c), c, slog.New(slog.NewTextHandler(&text, nil)), time.Millisecond)
+	defer s.Close()
+	if r := c.Reasons(); len(r) != 1 || !strings.HasPrefix(r[0], "ops endpoint: ops endpoint can't listen: ops.listen: ") || s.Addr() != "" {
+		t.Errorf("busy: %q, address %q", r, s.Addr())
+	}
+	cancel() // the end of a run's work is not the end of its server
+	time.Sleep(20 * time.Millisecond)
+	_ = other.Close()
+	for end := time.Now().Add(10 * time.Second); s.Addr() == "" && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	}
+	if a := ask(t, s, http.MethodGet, "/readyz"); a.status != 200 || a.header.Get("Server") != Name {
+		t.Errorf("free: %+v", a)
+	}
+	if n := strings.Count(text.String(), "level=ERROR"); n != 1 {
+		t.Errorf("said %d times:\n%s", n, text.String())
+	}
+}
+
+func TestListen_EndsWhileItWaitsForItsAddress(t *testing.T) {
 	c := new(Conditions)
 	s := listen(t, c)
-	if _, err := Listen(context.Background(), s.Addr(), NewRegistry("v", c), c); err == nil || !strings.HasPrefix(err.Error(), "ops.listen: ") {
-		t.Errorf("an address in use: %v", err)
+	waiting := Listen(context.Background(), s.Addr(), NewRegistry("v", c), c, quiet)
+	began := time.Now()
+	waiting.Close()
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("took %s", took)
 	}
-	off, err := Listen(context.Background(), "", NewRegistry("v", c), c)
-	if err != nil || off.Addr() != "" || off.Close() != nil {
-		t.Errorf("switched off: %v", err)
+}
+
+func TestListen_IsOffWithoutAnAddress(t *testing.T) {
+	c := new(Conditions)
+	off := Listen(context.Background(), "", NewRegistry("v", c), c, quiet)
+	if off.Addr() != "" || len(c.Reasons()) != 0 {
+		t.Errorf("switched off, and %q, %q", off.Addr(), c.Reasons())
 	}
+	off.Close()
+}
+
+// lockedText is a log that is read while it is written.
+type lockedText struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func TestRegistry_TellsTheBuildAndPassesTheLinter(t *testing.T) {

@@ -56,7 +56,7 @@ func BenchmarkFanOut(b *testing.B) {
 		b.Run(fmt.Sprintf("lines=%d", lines), func(b *testing.B) {
 			o := Options{Log: quietLog, Metrics: NewMetrics(prometheus.NewRegistry()), Conditions: &ops.Conditions{}, Patience: time.Hour}
 			ctx := context.Background()
-			f := benchFeed(&stream{patience: o.Patience, stop: ctx, drain: ctx})
+			f := benchFeed(&stream{patience: o.Patience, stop: ctx, drain: ctx, met: streamMetrics{buffered: o.Metrics.buffered.WithLabelValues("main")}})
 			ended := make(chan error, lines)
 			var all []*line
 			var seats []*seat
@@ -65,7 +65,7 @@ func BenchmarkFanOut(b *testing.B) {
 				l := newLine(spec, "main", checkpoint.State{Frontier: time.Unix(0, 0)}, o)
 				seats = append(seats, l.moveTo(f))
 				all = append(all, l)
-				go func() { ended <- l.run(ctx) }()
+				go func() { ended <- l.run(ctx, nil) }()
 			}
 			go f.hand(ctx)
 			events := benchEvents(10_000)
@@ -74,19 +74,18 @@ func BenchmarkFanOut(b *testing.B) {
 			if err := f.put(ctx, item{seats: seats}); err != nil {
 				b.Fatal(err)
 			}
+			page := make([]event.Event, 0, 1000)
 			for i := 0; b.Loop(); i++ {
 				e := *events[i%len(events)]
 				e.UpdatedAt = time.Unix(int64(i), 0)
-				if !wanted(seats, &e) {
-					b.Fatal("known")
-				}
-				if err := f.put(ctx, item{ev: clone(&e)}); err != nil {
-					b.Fatal(err)
-				}
-				if i%1000 == 999 {
+				if page = append(page, e); len(page) == cap(page) {
+					if err := f.putAll(ctx, seats, page); err != nil {
+						b.Fatal(err)
+					}
 					if err := f.put(ctx, item{mark: time.Unix(int64(i-500), 0)}); err != nil {
 						b.Fatal(err)
 					}
+					page = page[:0]
 				}
 			}
 			close(f.items)
@@ -120,7 +119,7 @@ func benchEvents(n int) []*event.Event {
 
 func benchFeed(s *stream) *feed {
 	return &feed{
-		stream: s, items: make(chan item, 1000), budget: budget{max: channelBytes, freed: make(chan struct{}, 1)},
+		stream: s, items: make(chan item, 1000/mostTogether), group: mostTogether, budget: budget{max: channelBytes, freed: make(chan struct{}, 1)},
 		room: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 }

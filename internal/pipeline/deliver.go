@@ -17,6 +17,9 @@ import (
 // deniedPause is the pause after an answer that only an operator can change.
 const deniedPause = time.Minute
 
+// stopPause is the longest pause between tries once a stop was asked for.
+const stopPause = time.Second
+
 // record is a record on its way, with what became of it so far.
 type record struct {
 	sink.Record
@@ -185,23 +188,36 @@ func (l *line) pause(ctx context.Context, wait *backoff.ExponentialBackOff, err 
 	d := wait.NextBackOff()
 	var denied *sink.DeniedError
 	var later *sink.RetryAfterError
-	if findAny(err, &later) {
-		d = max(d, later.After)
-	}
 	if findAny(err, &denied) {
 		d = max(d, deniedPause)
 		l.cond.Fail("destination denies", err)
 	} else {
 		l.cond.Fail("destination does not take events", err)
 	}
+	// A stop has no time for our own pauses: what was mended meanwhile gets its chance before the deadline. What
+	// the destination asked for stands.
+	if findAny(err, &later) && later.After >= d {
+		return sleep(ctx, nil, later.After)
+	}
+	select {
+	case <-l.stopping:
+		return sleep(ctx, nil, min(d, stopPause))
+	default:
+		return sleep(ctx, l.stopping, d)
+	}
+}
+
+// sleep waits for d, or less where cut ends the wait. It reports false when ctx ended.
+func sleep(ctx context.Context, cut <-chan struct{}, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return true
+	case <-cut:
 	case <-ctx.Done():
 		return false
 	}
+	return true
 }
 
 // findAny finds an error of a class in err or in any record's error of a batch.

@@ -17,12 +17,16 @@ const channelBytes = 8 << 20
 // errLeft ends a walk that nobody is left for.
 var errLeft = errors.New("every line left the feed")
 
-// item is what goes through a feed's channel: the seats that a walk is for, then its events, and behind each
-// page's last event a mark.
+// mostTogether is how many events go through a feed's channel in one item: waking the goroutine behind it for each
+// one costs more than handing it on.
+const mostTogether = 64
+
+// item is what goes through a feed's channel: the seats that a walk is for, then its events, a few together, and
+// behind each page's last event a mark.
 type item struct {
-	seats []*seat
-	ev    *event.Event
-	mark  time.Time
+	seats  []*seat
+	events []*event.Event
+	mark   time.Time
 }
 
 // feed is one source goroutine, its bounded channel, and the goroutine that hands each event to the lines on
@@ -31,6 +35,7 @@ type feed struct {
 	stream *stream
 	own    *line // nil for the shared feed
 	items  chan item
+	group  int // events of one item at most; so many items hold the source's buffer
 	budget budget
 	room   chan struct{} // capacity 1: a line made room, or joins
 	ended  chan struct{} // closed when everything was handed on
@@ -39,10 +44,13 @@ type feed struct {
 }
 
 func newFeed(s *stream, own *line) *feed {
+	buffer := s.console.Buffer()
+	group := min(max(buffer/16, 1), mostTogether)
 	return &feed{
 		stream: s,
 		own:    own,
-		items:  make(chan item, s.console.Buffer()),
+		items:  make(chan item, buffer/group),
+		group:  group,
 		budget: budget{max: channelBytes, freed: make(chan struct{}, 1)},
 		room:   make(chan struct{}, 1),
 		ended:  make(chan struct{}),
@@ -76,12 +84,8 @@ func (f *feed) walk(ctx context.Context, seats []*seat) error {
 		if !slices.ContainsFunc(seats, (*seat).taken) {
 			return errLeft
 		}
-		for i := range page.Events {
-			if ev := &page.Events[i]; wanted(seats, ev) {
-				if err := f.put(ctx, item{ev: clone(ev)}); err != nil {
-					return err
-				}
-			}
+		if err := f.putAll(ctx, seats, page.Events); err != nil {
+			return err
 		}
 		if !page.Frontier.IsZero() {
 			if err := f.put(ctx, item{mark: page.Frontier}); err != nil {
@@ -109,15 +113,48 @@ func clone(ev *event.Event) *event.Event {
 	return &own
 }
 
-// put sends an item; it blocks while the channel is full. That is the back-pressure.
-func (f *feed) put(ctx context.Context, it item) error {
-	if it.ev != nil {
-		if err := f.budget.take(ctx, it.ev.Size()); err != nil {
-			return err
+// putAll sends what the lines want of a page. What is sent counts against the channel's bytes from the moment it is
+// copied, so a group is sent before waiting for room.
+func (f *feed) putAll(ctx context.Context, seats []*seat, page []event.Event) error {
+	var group []*event.Event
+	flush := func() error {
+		if len(group) == 0 {
+			return nil
+		}
+		it := item{events: group}
+		group = nil
+		return f.put(ctx, it)
+	}
+	for i := range page {
+		ev := &page[i]
+		if !wanted(seats, ev) {
+			continue
+		}
+		if !f.budget.try(ev.Size()) {
+			if err := flush(); err != nil {
+				return err
+			}
+			if err := f.budget.take(ctx, ev.Size()); err != nil {
+				return err
+			}
+		}
+		if group == nil {
+			group = make([]*event.Event, 0, f.group)
+		}
+		if group = append(group, clone(ev)); len(group) == f.group {
+			if err := flush(); err != nil {
+				return err
+			}
 		}
 	}
+	return flush()
+}
+
+// put sends an item; it blocks while the channel is full. That is the back-pressure.
+func (f *feed) put(ctx context.Context, it item) error {
 	select {
 	case f.items <- it:
+		f.stream.met.buffered.Set(float64(f.budget.held.Load()))
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -132,9 +169,11 @@ func (f *feed) hand(ctx context.Context) {
 		switch {
 		case it.seats != nil:
 			f.sit(it.seats)
-		case it.ev != nil:
-			f.budget.give(it.ev.Size())
-			f.fanOut(ctx, it.ev)
+		case it.events != nil:
+			for _, ev := range it.events {
+				f.budget.give(ev.Size())
+				f.fanOut(ctx, ev)
+			}
 		default:
 			for _, s := range f.seats {
 				s.offerMark(it.mark)
@@ -257,26 +296,36 @@ func (f *feed) fall(size int) {
 // one gives.
 type budget struct {
 	used  atomic.Int64
+	held  atomic.Int64 // events
 	max   int64
 	freed chan struct{} // capacity 1
 }
 
+// try takes n bytes for one event where there is room.
+func (b *budget) try(n int) bool {
+	if used := b.used.Load(); used != 0 && used+int64(n) > b.max {
+		return false
+	}
+	b.used.Add(int64(n)) // meanwhile it can only have become less
+	b.held.Add(1)
+	return true
+}
+
+// take waits for room and takes n bytes for one event.
 func (b *budget) take(ctx context.Context, n int) error {
-	for {
-		if used := b.used.Load(); used == 0 || used+int64(n) <= b.max {
-			b.used.Add(int64(n)) // meanwhile it can only have become less
-			return nil
-		}
+	for !b.try(n) {
 		select {
 		case <-b.freed:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+	return nil
 }
 
 func (b *budget) give(n int) {
 	b.used.Add(-int64(n))
+	b.held.Add(-1)
 	select {
 	case b.freed <- struct{}{}:
 	default:

@@ -11,13 +11,17 @@ import (
 // maxSeen bounds the seen-set, in threats. A bulk action can stamp a million threats in one second.
 const maxSeen = 200_000
 
+// maxOdd bounds what is remembered of threats out of order.
+const maxOdd = 10_000
+
 // ledger is what a line knows: its frontier, what it has dealt with at or after the frontier, and what is
 // pending. Its line's lock guards it.
 type ledger struct {
 	frontier time.Time
 	seen     map[string]checkpoint.Seen
 	pending  map[string]pending
-	dirty    bool // differs from what was saved
+	odd      map[string]event.Version // out of order and older than the frontier: in memory alone
+	dirty    bool                     // differs from what was saved
 }
 
 // pending is what a line has of one threat.
@@ -33,7 +37,7 @@ func newLedger(s checkpoint.State) ledger {
 	if seen == nil {
 		seen = map[string]checkpoint.Seen{}
 	}
-	return ledger{frontier: s.Frontier, seen: seen, pending: map[string]pending{}}
+	return ledger{frontier: s.Frontier, seen: seen, pending: map[string]pending{}, odd: map[string]event.Version{}}
 }
 
 func seenOf(ev *event.Event) checkpoint.Seen {
@@ -43,16 +47,16 @@ func seenOf(ev *event.Event) checkpoint.Seen {
 // known reports whether the line need not be handed ev: it is older than the frontier, or the line's newest
 // version of that threat, or older than that one.
 func (l *ledger) known(ev *event.Event) bool {
-	if !ev.Unordered && ev.UpdatedAt.Before(l.frontier) {
+	if ev.UpdatedAt.Before(l.frontier) && (!ev.Unordered || l.odd[ev.ID] == ev.Version) {
 		return true
 	}
-	have, ok := l.seen[ev.ID]
 	p, isPending := l.pending[ev.ID]
+	have, ok := p.newest, isPending
 	switch {
 	case isPending && (p.over != checkpoint.Seen{}):
-		have, ok = p.over, true
-	case isPending:
-		have, ok = p.newest, true
+		have = p.over
+	case !isPending:
+		have, ok = l.seen[ev.ID]
 	}
 	if !ok {
 		return false
@@ -119,7 +123,12 @@ func (l *ledger) dealt(ev *event.Event) bool {
 	case ok && now.UpdatedAt.Before(have.UpdatedAt):
 		return true
 	case !ok && ev.UpdatedAt.Before(l.frontier):
-		return true // out of order: the frontier stands for it
+		// Out of order: the frontier stands for it. While the console goes on giving it, it is no news.
+		if len(l.odd) >= maxOdd {
+			clear(l.odd)
+		}
+		l.odd[ev.ID] = ev.Version
+		return true
 	case !ok && len(l.seen) >= maxSeen:
 		return false
 	}

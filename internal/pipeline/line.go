@@ -52,8 +52,10 @@ type line struct {
 	// What follows belongs to the line's own goroutine.
 	held     []record // refused, waiting for proof that the destination takes others
 	heldSize int
-	deferred mark   // newest mark popped, to be applied when all before it is dealt with
-	taken    uint64 // records the destination took, to tell what came after a refusal
+	deferred mark            // newest mark popped, to be applied when all before it is dealt with
+	taken    uint64          // records the destination took, to tell what came after a refusal
+	stopping <-chan struct{} // closed when a stop is asked for
+	lettered time.Time       // when a dead letter was last said
 
 	delivered, retried, dead atomic.Int64 // for the summary
 	reported                 [3]int64
@@ -118,8 +120,9 @@ func (l *line) gauge() {
 }
 
 // run delivers until the line is closed and everything is dealt with, or ctx ends. ctx is no part of a stop:
-// it ends at the drain's deadline.
-func (l *line) run(ctx context.Context) error {
+// it ends at the drain's deadline; stopping says that one is asked for.
+func (l *line) run(ctx context.Context, stopping <-chan struct{}) error {
+	l.stopping = stopping
 	wait := newBackoff(l.Config.RetryMaxWait)
 	for {
 		probe := never
@@ -165,7 +168,7 @@ func (l *line) collect(ctx context.Context, probe time.Duration) (batch []*event
 		l.mu.Lock()
 		marked := l.popMarks()
 		some := l.queue.events > 0 && !l.heldTooMuch()
-		if some && (now || l.closed || l.queue.events >= l.Config.BatchEvents || l.queue.bytes >= int(l.Config.BatchBytes)) {
+		if some && (now || l.closed || l.enough()) {
 			batch = l.popBatch()
 		}
 		ended := l.closed && l.queue.events == 0
@@ -189,6 +192,11 @@ func (l *line) collect(ctx context.Context, probe time.Duration) (batch []*event
 			return nil, true
 		}
 	}
+}
+
+// enough reports whether a whole batch waits. The caller holds the lock.
+func (l *line) enough() bool {
+	return l.queue.events >= l.Config.BatchEvents || l.queue.bytes >= int(l.Config.BatchBytes)
 }
 
 // popMarks pops the marks at the head. The caller holds the lock.

@@ -117,7 +117,7 @@ func (p *Pipeline) Run(ctx, abort context.Context) error {
 	ended := make([]chan error, len(p.lines))
 	for i, l := range p.lines {
 		ended[i] = make(chan error, 1)
-		go func() { ended[i] <- l.run(drain) }() // waited for below, unless its sink is stuck and the process ends
+		go func() { ended[i] <- l.run(drain, ctx.Done()) }() // waited for below, unless its sink is stuck and the process ends
 	}
 	saving, stopSaving := context.WithCancel(context.WithoutCancel(ctx))
 	savers.Go(func() { p.save(saving) })
@@ -129,10 +129,18 @@ func (p *Pipeline) Run(ctx, abort context.Context) error {
 	}
 	results := waitFor(ended, drain)
 	stopSaving()
-	savers.Wait()
-	var unsaved []error
-	for _, l := range p.lines {
-		unsaved = append(unsaved, l.save())
+	saved := make(chan error, 1)
+	go func() { // waited for just below, unless the disk hangs and the process ends
+		savers.Wait()
+		var unsaved []error
+		for _, l := range p.lines {
+			unsaved = append(unsaved, l.save())
+		}
+		saved <- errors.Join(unsaved...)
+	}()
+	unsaved := waitFor([]chan error{saved}, drain)[0]
+	if errors.Is(unsaved, errStuck) {
+		unsaved = errors.New("save checkpoints: the disk does not answer; what is not saved comes again")
 	}
 	var undrained error
 	for i, l := range p.lines {
@@ -150,12 +158,12 @@ func (p *Pipeline) Run(ctx, abort context.Context) error {
 	if undrained != nil {
 		return undrained
 	}
-	return errors.Join(unsaved...)
+	return unsaved
 }
 
-var errStuck = errors.New("line does not end")
+var errStuck = errors.New("does not end")
 
-// waitFor returns how each line ended: errStuck where it did not, closeGrace after the deadline.
+// waitFor returns how each ended: errStuck where it did not, closeGrace after the deadline.
 func waitFor(ended []chan error, drain context.Context) []error {
 	late := make(chan struct{})
 	defer context.AfterFunc(drain, func() { time.AfterFunc(closeGrace, func() { close(late) }) })()

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"s1stream/internal/event"
@@ -94,7 +95,11 @@ func (l *line) deadLetter(ctx context.Context, r record, reason string) {
 		}
 	}
 	l.letters.OK()
-	l.log.Warn("dead letter", "id", safe.Text(r.Event.ID), "version", r.Event.Version.String(), "reason", safe.Snippet([]byte(reason), 300))
+	level := slog.LevelDebug
+	if time.Since(l.lettered) >= time.Minute { // a destination may refuse thousands; the file has them all
+		level, l.lettered = slog.LevelWarn, time.Now()
+	}
+	l.log.Log(ctx, level, "dead letter", "id", safe.Text(r.Event.ID), "version", r.Event.Version.String(), "reason", safe.Snippet([]byte(reason), 300))
 	l.met.dead.Inc()
 	l.dead.Add(1)
 	l.mu.Lock()

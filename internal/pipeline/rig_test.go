@@ -191,7 +191,7 @@ func withLine(t *testing.T, change func(*LineSpec), test func(r *lineRig)) {
 		r := newLineRig(t, change)
 		ctx, kill := context.WithCancel(context.Background())
 		r.kill = kill
-		go func() { r.ended <- r.line.run(ctx) }()
+		go func() { r.ended <- r.line.run(ctx, nil) }()
 		test(r)
 		kill()
 		<-r.ended

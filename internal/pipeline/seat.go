@@ -52,10 +52,13 @@ func (s *seat) offer(ev *event.Event) bool {
 	if l.queue.full(ev.Size()) {
 		return false
 	}
+	enough := l.enough()
 	l.queue.push(ev)
 	l.ledger.queued(ev)
 	l.gauge()
-	l.wake()
+	if l.queue.events == 1 || !enough && l.enough() {
+		l.wake() // between the first event and a full batch there is nothing to look at
+	}
 	return true
 }
 

@@ -1,9 +1,13 @@
 package pipeline
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"s1stream/checkpoint"
+	"s1stream/sink"
 )
 
 // A dead sink on a quiet console never fills its queue, so it is never charged. Its frontier must not drag every
@@ -40,4 +44,42 @@ func TestStream_LetsALineGoWhoseFrontierStandsStillThoughItsQueueHasRoom(t *test
 			t.Error(err)
 		}
 	})
+}
+
+// A sink that was denied and mended again gets a try before the drain's deadline, not after the minute's pause.
+func TestPipeline_TriesADeniedSinkAgainDuringTheDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newPipeRig(t, "a")
+		r.sinks["a"].become(func(context.Context, []sink.Record) error { return &sink.DeniedError{Err: errTest} })
+		r.publish(3)
+		r.start()
+		r.after(10 * time.Second)
+		r.sinks["a"].become(nil)
+		took, err := r.end()
+		if err != nil || took > 3*time.Second {
+			t.Errorf("the drain took %s: %v", took, err)
+		}
+		r.has("a")
+	})
+}
+
+// A console that gives a threat out of order, older than the frontier, gives it at every poll: it is news once.
+func TestLedger_KnowsAnUnorderedThreatThatItHasDealtWith(t *testing.T) {
+	l := newLedger(checkpoint.State{Frontier: time.Unix(100, 0)})
+	old := ev("1", 1)
+	old.UpdatedAt, old.Unordered = time.Unix(50, 0), true
+	if l.known(old) {
+		t.Fatal("known before it was dealt with")
+	}
+	l.queued(old)
+	l.taken(old)
+	l.dealt(old)
+	if !l.known(old) {
+		t.Error("handed on again")
+	}
+	other := *old
+	other.Version[0]++
+	if l.known(&other) {
+		t.Error("a new version of it is swallowed")
+	}
 }

@@ -156,7 +156,7 @@ func (s *stream) readShared() {
 			continue
 		}
 		s.walked(s.shared, s.shared.walk(s.stop, seats))
-		s.met.buffered.Set(float64(len(s.shared.items)))
+		s.met.buffered.Set(float64(s.shared.budget.held.Load()))
 		s.rest()
 	}
 }

@@ -40,12 +40,13 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // ReadSecret returns value, or the first line of file where value is empty. Both empty gives "". The file's
-// surrounding white space is dropped; an empty file, or one with a line break inside, is an error.
+// surrounding white space is dropped; an empty file, one with a line break inside, and what ReadFile refuses, a
+// device or more than 64 KiB, is an error.
 func ReadSecret(value Secret, file string) (Secret, error) {
 	if file == "" {
 		return value, nil
 	}
-	b, err := os.ReadFile(file) //nolint:gosec // the path is the operator's
+	b, err := ReadFile(file, maxSecret)
 	if err != nil {
 		return "", err
 	}

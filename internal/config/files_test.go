@@ -1,0 +1,105 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// mistakesIn loads a text and returns what is wrong with it.
+func mistakesIn(t *testing.T, text string, env ...string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(file, env)
+	var e *Error
+	if err != nil && !errors.As(err, &e) {
+		t.Fatalf("not a config.Error: %v", err)
+	}
+	if e == nil {
+		return ""
+	}
+	return strings.Join(e.Mistakes, "\n")
+}
+
+func TestLoad_RefusesAConfigurationThatIsNoRegularFileOrTooLarge(t *testing.T) {
+	dir := t.TempDir()
+	pipe, large := filepath.Join(dir, "pipe"), filepath.Join(dir, "large")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(large, make([]byte, maxConfig+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{"/dev/zero": "is a device", pipe: "is a pipe", dir: "is a directory", large: "larger than 1024 KiB"} {
+		if _, err := Load(file, nil); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "--config") {
+			t.Errorf("%s: %v, want %q", file, err, want)
+		}
+	}
+}
+
+func TestLoad_RefusesSecretsAndCertificatesThatAreNoRegularFiles(t *testing.T) {
+	got := mistakesIn(t, `
+[source.main]
+url = "https://example.sentinelone.net"
+token_file = "/dev/zero"
+ca_file = "/dev/zero"
+[sink.out]
+type = "syslog"
+address = "siem.example:6514"
+transport = "tls"
+tls.ca_file = "/dev/zero"
+tls.cert_file = "/dev/zero"
+tls.key_file = "/dev/zero"
+`)
+	for _, key := range []string{"source.main.token_file", "source.main.ca_file", "sink.out.tls.ca_file", "sink.out.tls.cert_file", "sink.out.tls.key_file"} {
+		if !strings.Contains(got, key+": /dev/zero: is a device, and must be a regular file") {
+			t.Errorf("%s is missing:\n%s", key, got)
+		}
+	}
+}
+
+func TestLoad_RefusesATokenFileThatHoldsMoreThanTheToken(t *testing.T) {
+	for content, want := range map[string]string{
+		"ApiToken eyJhbGci":  `must be the token alone: take "ApiToken" away`,
+		"bearer eyJhbGci":    `must be the token alone: take "bearer" away`,
+		"eyJh bGci":          "must be one word",
+		"eyJh\x1b[31mbGci":   "must be one word",
+		"eyJh\u200bbGci":     "must be one word", // a zero-width space, as web pages have it
+		"\xef\xbb\xbfeyJhbG": "must be one word", // a byte order mark, as editors leave it
+	} {
+		file := filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(file, []byte(content+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := mistakesIn(t, strings.Replace(minimal, `token = "t"`, fmt.Sprintf("token_file = %q", file), 1))
+		if !strings.Contains(got, "source.main.token_file: "+want) || strings.Contains(got, "eyJh") {
+			t.Errorf("%q: %s", content, got)
+		}
+	}
+}
+
+// net/http would drop such a variable and dial the console directly.
+func TestLoad_RefusesAProxyVariableThatCannotBeReadWhereOneIsUsed(t *testing.T) {
+	const broken = "HTTPS_PROXY=http://user:hunter2%zz@h:1"
+	const hook = "[sink.hook]\ntype = \"http\"\nurl = \"https://siem.example/in\"\n"
+	for name, tc := range map[string]struct{ text, want string }{
+		"a source":                   {minimal, "source.main.proxy: is not set, and the environment's HTTPS_PROXY"},
+		"an http sink":               {minimal + hook, "sink.hook.proxy: is not set"},
+		"a source with its own":      {strings.Replace(minimal, "token =", "proxy = \"direct\"\ntoken =", 1), ""},
+		"a source on loopback":       {strings.Replace(minimal, "example.sentinelone.net", "127.0.0.1", 1), ""},
+		"an http sink with its own":  {strings.Replace(minimal, "token =", "proxy = \"direct\"\ntoken =", 1) + hook + "proxy = \"direct\"\n", ""},
+		"an http sink in clear text": {strings.Replace(minimal, "token =", "proxy = \"direct\"\ntoken =", 1) + strings.Replace(hook, "https:", "http:", 1), ""},
+	} {
+		got := mistakesIn(t, tc.text, broken)
+		if (tc.want == "") != (got == "") || !strings.Contains(got, tc.want) || strings.Contains(got, "hunter2") {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+	}
+}
