@@ -104,9 +104,9 @@ func (e *Elastic) readAgain() {
 	nodes, err := e.cfg.readNodes()
 	switch {
 	case err != nil:
-		e.deps.Log.Warn("can't read secrets again", "sink", e.deps.Name, "source", e.deps.Source, "err", err)
+		e.deps.Log.Warn("can't read secrets again", "err", err)
 	case !slices.EqualFunc(nodes, e.nodes, (*httpTarget).equal):
-		e.deps.Log.Info("secrets have changed", "sink", e.deps.Name, "source", e.deps.Source)
+		e.deps.Log.Info("secrets have changed")
 		e.nodes = nodes
 	}
 }
@@ -175,7 +175,7 @@ func (e *Elastic) bulk(ctx context.Context, records []Record) ([]elasticItem, er
 	if status == http.StatusRequestEntityTooLarge && len(records) > 1 {
 		// Learned once, not at every batch: a proxy may well take a megabyte where a node takes a hundred.
 		e.room = max(size/2, 64<<10)
-		e.deps.Log.Info("requests are too large for the destination", "sink", e.deps.Name, "source", e.deps.Source, "bytes", size)
+		e.deps.Log.Info("requests are too large for the destination", "bytes", size)
 	}
 	if err != nil {
 		return nil, err
@@ -204,7 +204,7 @@ func (e *Elastic) post(parent context.Context, body []byte) (status int, answer 
 		if e.leave(); sent {
 			return status, answer, err // the next Write goes to the next node
 		}
-		e.deps.Log.Debug("node can't be reached", "sink", e.deps.Name, "source", e.deps.Source, "err", err)
+		e.deps.Log.Debug("node can't be reached", "err", err)
 	}
 	return status, answer, err
 }

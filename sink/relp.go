@@ -141,7 +141,7 @@ func (r *RELP) ready(ctx context.Context) error {
 			r.session, r.addr = s, addr
 			r.d.Connected()
 			_, software := s.Peer()
-			r.d.Log.Info("connected", "sink", r.d.Name, "address", addr, "tls", l.tls() != "", "receiver", software)
+			r.d.Log.Info("connected", "address", addr, "tls", l.tls() != "", "receiver", software)
 			return nil
 		}
 		remedy, deny := relpRemedy(err)
@@ -166,7 +166,7 @@ func (r *RELP) lose(err error) {
 	cancel()
 	r.session.Close(ctx) // it has ended: nothing is sent
 	r.session = nil
-	r.d.Log.Warn("session lost", "sink", r.d.Name, "address", r.addr, "err", err)
+	r.d.Log.Warn("session lost", "address", r.addr, "err", err)
 }
 
 // Close implements Sink.

@@ -103,9 +103,9 @@ func (s *Splunk) readAgain() {
 	target, err := s.cfg.readTarget()
 	switch {
 	case err != nil:
-		s.deps.Log.Warn("can't read secrets again", "sink", s.deps.Name, "source", s.deps.Source, "err", err)
+		s.deps.Log.Warn("can't read secrets again", "err", err)
 	case !target.equal(s.target):
-		s.deps.Log.Info("secrets have changed", "sink", s.deps.Name, "source", s.deps.Source)
+		s.deps.Log.Info("secrets have changed")
 		s.target = target
 	}
 }
@@ -130,9 +130,8 @@ func (s *Splunk) learn(acks int32) {
 	switch {
 	case s.acks.Swap(acks) == acks:
 	case acks == splunkAcksOn:
-		s.deps.Log.Info("the collector acknowledges what is indexed", "sink", s.deps.Name, "source", s.deps.Source)
+		s.deps.Log.Info("the collector acknowledges what is indexed")
 	case s.cfg.Ack == "auto":
-		s.deps.Log.Warn("the collector's token has no indexer acknowledgment: an event counts as delivered once the front door has taken it",
-			"sink", s.deps.Name, "source", s.deps.Source)
+		s.deps.Log.Warn("the collector's token has no indexer acknowledgment: an event counts as delivered once the front door has taken it")
 	}
 }
