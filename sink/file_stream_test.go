@@ -73,33 +73,42 @@ func TestFile_AStalledPipeHoldsNeitherWriteNorClose(t *testing.T) {
 	_ = r.Close()
 }
 
-// fileWriteShort writes more than a pipe holds, to one that takes part of it and then fails.
-func fileWriteShort(t *testing.T, s *File, w *os.File, body string) {
+// fileWriteShort writes more than a pipe holds, and lets the write fail once r has a part of it.
+func fileWriteShort(t *testing.T, s *File, w *os.File, r *bufio.Reader, body string) {
 	t.Helper()
-	if err := w.SetWriteDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+	done := make(chan error, 1)
+	go func() { done <- s.Write(t.Context(), fileTestRecords(body)) }()
+	if _, err := r.Peek(1); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Write(t.Context(), fileTestRecords(body)); !errors.Is(err, os.ErrDeadlineExceeded) {
+	if err := w.SetWriteDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("Write: %v, want the deadline", err)
 	}
 }
 
-// fileReadLines reads n lines, or as many as come within some seconds, in a goroutine.
-func fileReadLines(t *testing.T, r *os.File, n int) <-chan []string {
-	t.Helper()
-	if err := r.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
+// fileReadLines reads n lines in a goroutine.
+func fileReadLines(r *bufio.Reader, n int) <-chan []string {
 	done := make(chan []string, 1)
 	go func() {
-		b := bufio.NewReader(r)
 		got := make([]string, n)
 		for i := range got {
-			got[i], _ = b.ReadString('\n') // what is missing shows in the comparison
+			got[i], _ = r.ReadString('\n') // what is missing shows in the comparison
 		}
 		done <- got
 	}()
 	return done
+}
+
+// fileReader reads a pipe, for some seconds at most.
+func fileReader(t *testing.T, r *os.File) *bufio.Reader {
+	t.Helper()
+	if err := r.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return bufio.NewReader(r)
 }
 
 func TestFile_BeginsALineAnewAfterAPieceOfOneWentDownAPipe(t *testing.T) {
@@ -129,11 +138,12 @@ func TestFile_BeginsALineAnewAfterAPieceOfOneWentDownAPipe(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fileWriteShort(t, s, w, big)
+		lines := fileReader(t, r)
+		fileWriteShort(t, s, w, lines, big)
 		if err := w.SetWriteDeadline(time.Time{}); err != nil {
 			t.Fatal(err)
 		}
-		done := fileReadLines(t, r, 3)
+		done := fileReadLines(lines, 3)
 		fileWrite(t, other, "{1}")
 		fileWrite(t, s, "{2}")
 		check(t, <-done)
@@ -149,12 +159,14 @@ func TestFile_BeginsALineAnewAfterAPieceOfOneWentDownAPipe(t *testing.T) {
 		}
 		defer func() { _ = r.Close() }()
 		s := fileTestSink(t, FileConfig{Path: fifo})
+		lines := fileReader(t, r)
 		fileWrite(t, s, "{0}")
-		fileWriteShort(t, s, s.f, big)
-		done := fileReadLines(t, r, 4)
+		<-fileReadLines(lines, 1)
+		fileWriteShort(t, s, s.f, lines, big)
+		done := fileReadLines(lines, 3)
 		fileWrite(t, s, "{1}")
 		fileWrite(t, s, "{2}")
-		check(t, (<-done)[1:])
+		check(t, <-done)
 	})
 }
 
