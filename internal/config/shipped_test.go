@@ -230,3 +230,19 @@ func TestDefaults_AreThoseThatEveryoneReliesOn(t *testing.T) {
 		t.Errorf("without $STATE_DIRECTORY: %+v, %v", c, err)
 	}
 }
+
+func TestDeploy_EveryConfigurationLoads(t *testing.T) {
+	files, err := filepath.Glob("../../deploy/*/config.toml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no configuration in deploy: %v", err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Parse(data, nil); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
