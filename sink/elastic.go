@@ -127,12 +127,12 @@ const elasticAction = `{"":{"_id":""}}` + "\n"
 
 func elasticSize(r Record) int { return len(elasticAction) + len("create") + 32 + len(r.Body) + 1 }
 
-// send delivers records as one request, in halves if that is refused as a whole, and notes what became of each in errs.
-// An error is the cluster's, from the record numbered judged on: nothing is known of those, or an operator must act.
+// send delivers records as one request, in halves if all of it is refused for the fault of one, and notes what became
+// of each in errs. An error is the cluster's, from the record numbered judged on: nothing is known of those, or an operator must act.
 func (e *Elastic) send(ctx context.Context, records []Record, errs []error) (judged int, err error) {
 	items, err := e.bulk(ctx, records)
 	switch {
-	case err == nil && !(len(records) > 1 && elasticAllUnread(items)):
+	case err == nil && (len(records) == 1 || !elasticAllUnread(items)):
 		for i, item := range items {
 			errs[i] = e.judge(item)
 		}

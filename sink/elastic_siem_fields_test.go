@@ -45,7 +45,9 @@ func elasticSIEMFields(t *testing.T, product string) map[string]string {
 			t.Fatal(err)
 		}
 		var c struct {
-			Template struct{ Mappings struct{ Properties json.RawMessage } }
+			Template struct {
+				Mappings struct{ Properties json.RawMessage }
+			}
 		}
 		if err := json.Unmarshal(text, &c); err != nil {
 			t.Fatal(err)

@@ -54,7 +54,7 @@ func elasticSIEMCalls(t *testing.T, product string) (calls []elasticSIEMCall) {
 var elasticSIEMDiffers = map[string][2]string{
 	"component-settings.json":     {`"lifecycle": { "name": "s1stream-threat" },`, ``},
 	"component-sentinel_one.json": {`{ "type": "flattened", "ignore_above": 1024 }`, `{ "type": "object", "enabled": false }`},
-	"index-template.json":         {`"allow_auto_create": true`, `"version": 1`},
+	"index-template.json":         {",\n  \"allow_auto_create\": true", ``},
 }
 
 // elasticSIEMInstall runs a README's commands of installation, but for those that need a plugin or a licence: policies,
@@ -73,9 +73,6 @@ func elasticSIEMInstall(t *testing.T, o *testpeer.OpenSearch, product, dynamic s
 			c.body = strings.Replace(c.body, from, to, 1)
 		}
 		if d, ok := elasticSIEMDiffers[c.file]; ok && product == "elastic" {
-			if c.file == "index-template.json" {
-				replace(`"version": 1,`, ``)
-			}
 			replace(d[0], d[1])
 		}
 		if c.file == "component-ecs.json" {
