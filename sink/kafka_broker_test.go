@@ -50,7 +50,7 @@ func TestKafka_WithARealBroker(t *testing.T) {
 // kafkaBrokerTimes are short enough for a test and long enough for a broker on a busy machine.
 func kafkaBrokerTimes() kafkaTimes {
 	u := kafkaUsualTimes()
-	u.dial, u.write, u.metadata, u.closing = 3*time.Second, 4*time.Second, 500*time.Millisecond, 2*time.Second
+	u.dial, u.write, u.metadata, u.closing, u.asking = 3*time.Second, 4*time.Second, 500*time.Millisecond, 2*time.Second, 200*time.Millisecond
 	return u
 }
 

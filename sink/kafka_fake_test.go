@@ -25,7 +25,7 @@ func kafkaTestTimes() kafkaTimes {
 	return kafkaTimes{
 		dial: 250 * time.Millisecond, write: 500 * time.Millisecond, idle: time.Second,
 		metadata: 100 * time.Millisecond, backoffMin: 5 * time.Millisecond, backoffMax: 25 * time.Millisecond,
-		attempts: 3, whole: 3 * time.Second, closing: time.Second,
+		attempts: 3, whole: 3 * time.Second, closing: time.Second, asking: 250 * time.Millisecond,
 	}
 }
 
