@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -156,10 +155,9 @@ func (t *httpTarget) judgeAzure(r *azureAnswer, token string) (err error, last b
 //
 // A request over a table's limits, RecordsTimeRangeIsMoreThan30Minutes among them, is refused, and its halves are not.
 func azureClass(r *azureAnswer, code string) (class httpVerdict, remedy string) {
-	own := []int{http.StatusBadRequest, http.StatusNotFound}
 	known, ok := azureRemedies[code]
 	switch {
-	case ok && slices.Contains(own, r.status):
+	case ok && (r.status == http.StatusBadRequest || r.status == http.StatusNotFound):
 		return httpDenied, known
 	case r.status == http.StatusUnauthorized:
 		return httpDenied, "a new token is not accepted either: check tenant_id, and that authority and scope are those of endpoint's cloud"

@@ -53,7 +53,7 @@ type AzureFault struct {
 	Code, Message string
 	RetryAfter    string
 	Body          string // instead of code and message
-	Keep          bool   // take the rows all the same: the answer is wrong, or is lost
+	Keep          bool   // take the rows all the same, if the service does: the answer is wrong, or is lost
 	HangUp        bool   // and say nothing
 }
 
@@ -145,7 +145,7 @@ func (a *Azure) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if fault == nil || fault.Keep {
 		status, code, message := a.upload(r, raw)
-		if fault == nil {
+		if fault == nil || status != http.StatusNoContent { // nothing was taken that a fault could lie about
 			a.say(w, status, code, fmt.Sprintf("%s (%s %s %v)", message, r.Method, r.URL, r.Header))
 			return
 		}
