@@ -74,7 +74,7 @@ func (h *HTTP) Write(ctx context.Context, records []Record) error {
 	if h.reread {
 		h.readAgain()
 	}
-	w := httpWrite{h: h, ctx: ctx, records: records, errs: make([]error, len(records))}
+	w := httpWrite{post: h.post, side: h.cfg.Concurrency, ctx: ctx, records: records, errs: make([]error, len(records))}
 	w.run(h.split(records))
 	var err error
 	err, h.reread = httpOutcome(w.errs)
@@ -93,10 +93,11 @@ func (h *HTTP) readAgain() {
 	}
 }
 
-// httpWrite is one Write under way.
+// httpWrite is one Write under way, of a sink whose requests answer for all of their records at once.
 type httpWrite struct {
-	h       *HTTP
-	ctx     context.Context //nolint:containedctx // lives as long as the one call
+	post    func(ctx context.Context, records []Record) (err error, last bool) // one request
+	side    int                                                                // how many side by side
+	ctx     context.Context                                                    //nolint:containedctx // lives as long as the one call
 	records []Record
 	errs    []error // by record; each is written by the one worker that has it
 
@@ -105,10 +106,10 @@ type httpWrite struct {
 	halt   atomic.Pointer[error]
 }
 
-// run sends the requests, each [from, to) of the records, `concurrency` of them side by side.
+// run sends the requests, each [from, to) of the records.
 func (w *httpWrite) run(requests [][2]int) {
 	var workers sync.WaitGroup
-	for range min(w.h.cfg.Concurrency, len(requests)) {
+	for range min(w.side, len(requests)) {
 		workers.Go(func() {
 			for i := w.next.Add(1) - 1; i < int64(len(requests)); i = w.next.Add(1) - 1 {
 				w.send(requests[i][0], requests[i][1])
@@ -146,7 +147,7 @@ func (w *httpWrite) try(records []Record) (err error) {
 			err = fmt.Errorf("send records: panic: %v", p)
 		}
 	}()
-	err, last := w.h.post(w.ctx, records)
+	err, last := w.post(w.ctx, records)
 	if last || err != nil && !httpRefused(err) && w.failed.Add(1) >= httpGiveUp {
 		reason := err // other workers read it
 		w.halt.CompareAndSwap(nil, &reason)

@@ -29,14 +29,19 @@ func (h *HTTP) split(records []Record) [][2]int {
 		}
 		return requests
 	}
+	return httpSplit(records, h.cfg.Concurrency, h.maxBody)
+}
+
+// httpSplit divides a batch into requests of most bytes, brackets included, so that side workers have their share.
+func httpSplit(records []Record, side, most int) (requests [][2]int) {
 	total := 0
 	for _, r := range records {
 		total += len(r.Body) + 1
 	}
-	full := max((total+h.cfg.Concurrency-1)/h.cfg.Concurrency, httpChunk)
+	full := max((total+side-1)/side, httpChunk)
 	from, size := 0, 1 // a comma or a line end for each record, and one bracket more than commas
 	for i, r := range records {
-		if n := len(r.Body) + 1; i > from && (size > full || size+n > h.maxBody) {
+		if n := len(r.Body) + 1; i > from && (size > full || size+n > most) {
 			requests = append(requests, [2]int{from, i})
 			from, size = i, 1
 		}

@@ -113,6 +113,7 @@ type Deps struct {
 	Host   string // the console's host name
 	// MaxMessageBytes is the configured max_message_bytes, 0 where unset: the sink's own default applies.
 	MaxMessageBytes int
+	Format          string       // the name of the sink's format; "": "json"
 	ContentType     string       // of one record, as format.ContentType says; "": format.JSONType
 	Judge           format.Judge // how grave an event is, where the protocol says so itself; nil: format.TableJudge
 	Log             *slog.Logger // has the attributes sink and source already
