@@ -174,7 +174,11 @@ var (
 
 func TestQueries_ReadFieldsThatThreatsHave(t *testing.T) {
 	var events []map[string]any
-	for _, r := range wrapped(t) {
+	for line := range bytes.Lines(sent(t)) {
+		var r record
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatal(err)
+		}
 		if r.Format == "json" {
 			var ev map[string]any
 			if err := json.Unmarshal(r.Event, &ev); err != nil {
