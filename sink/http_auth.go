@@ -76,18 +76,9 @@ func (a HTTPAuth) mistakes(cleartext bool, ours func(header string) bool) []erro
 		bad("auth.header: %s is written by s1stream itself and can't be set", a.Header)
 	}
 	if a.Type == "oauth2" {
-		return append(errs, a.oauth().mistakes(cleartext)...)
-	}
-	for _, k := range []struct {
-		key   string
-		given bool
-	}{
-		{"client_id", a.ClientID != ""}, {"client_secret", a.ClientSecret != "" || a.ClientSecretFile != ""},
-		{"scope", a.Scope != ""}, {"token_url", a.TokenURL != ""},
-	} {
-		if k.given {
-			bad("auth.%s: is for auth.type = \"oauth2\"", k.key)
-		}
+		errs = append(errs, a.oauth().mistakes(cleartext)...)
+	} else if a.oauth().given() {
+		bad("auth.type: must be \"oauth2\" where auth.token_url, auth.client_id, auth.client_secret or auth.scope is given")
 	}
 	return errs
 }

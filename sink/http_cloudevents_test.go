@@ -184,7 +184,9 @@ func FuzzHTTP_CloudEventsFitAndSayTheSame(f *testing.F) {
 		if err := json.Unmarshal(body, &got); err != nil || len(body) > limit {
 			t.Fatalf("%d bytes of %d, %v", len(body), limit, err)
 		}
-		clean := func(s string) []byte { return bytes.ReplaceAll(bytes.ToValidUTF8([]byte(s), []byte("\uFFFD")), []byte("\uFFFD"), nil) }
+		clean := func(s string) []byte {
+			return bytes.ReplaceAll(bytes.ToValidUTF8([]byte(s), []byte("\uFFFD")), []byte("\uFFFD"), nil)
+		}
 		if want := clean(text); !shrunk && !bytes.Equal(clean(got.Data), want) {
 			t.Fatalf("data is %q, want %q", got.Data, text)
 		}

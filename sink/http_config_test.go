@@ -81,7 +81,7 @@ func TestHTTPConfig_NamesEveryMistake(t *testing.T) {
 			[]string{"auth.token_url", "auth.client_id", "auth.client_secret"}},
 		{"keys of oauth2 without it", func(c *HTTPConfig) {
 			c.Auth = HTTPAuth{TokenURL: "https://login.example.com", ClientID: "c", ClientSecret: "s", Scope: "s"}
-		}, []string{"auth.client_id", "auth.client_secret", "auth.scope", "auth.token_url"}},
+		}, []string{"auth.type"}},
 		{"a client's secret in clear text", func(c *HTTPConfig) {
 			c.Auth = HTTPAuth{Type: "oauth2", TokenURL: "http://login.example.com/token", ClientID: "c", ClientSecret: "s"}
 		}, []string{"auth.token_url"}},
