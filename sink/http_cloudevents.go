@@ -64,7 +64,7 @@ func httpFit(dst []byte, ev *event.Event, max, around int, encode Encode, finish
 			return httpAppend(dst, whole), shrunk, nil
 		}
 		// As much less as this text has grown too large. The next one may grow otherwise.
-		next := len(body) * (max - around) / (len(whole) - around)
+		next := int(int64(len(body)) * int64(max-around) / int64(len(whole)-around))
 		if try > 8 {
 			next = min(next, room-room/16)
 		}

@@ -78,9 +78,9 @@ func (p *Probe) httpToken(ctx context.Context, c *HTTPConfig, tokens *httpTokens
 	}
 	defer tokens.close()
 	if _, err := tokens.get(ctx); err != nil {
-		remedy, _ := httpRemedyFor(err)
+		remedy, operator := httpRemedyFor(err)
 		var denied *DeniedError
-		if errors.As(err, &denied) {
+		if errors.As(err, &denied) && !operator { // else it is the certificate
 			remedy = "check the auth keys: token_url, client_id, client_secret, scope"
 		}
 		*p = p.httpProblem(err, remedy)
