@@ -90,7 +90,7 @@ func TestHTTP_EveryFormatFitsIntoALimitWithItsEnvelope(t *testing.T) {
 			t.Fatal(err)
 		}
 		n, shrank := 0, 0
-		for c := range corpus.Threats(1, 300) {
+		for c := range corpus.Threats(1, 160) {
 			for _, mode := range []string{"cloudevents", "cloudevents-batch"} {
 				cfg := &HTTPConfig{Body: mode}
 				h := &HTTP{cfg: *cfg, deps: Deps{Host: "console.example.com", ContentType: format.ContentType(name)}}
