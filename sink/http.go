@@ -28,7 +28,9 @@ type HTTP struct {
 	maxBody   int // bytes of one request
 	target    *httpTarget
 	transport *http.Transport
+	tokens    *httpTokens // nil unless auth.type = "oauth2"
 	gzip      httpGzip
+	file      httpSecretsFile
 	reread    bool // the last Write was denied: secrets may have been rotated
 }
 
@@ -37,6 +39,8 @@ var _ Sink = (*HTTP)(nil)
 // NewHTTP reads secrets and certificates; it opens no connection.
 func NewHTTP(cfg HTTPConfig, d Deps) (*HTTP, error) {
 	d.ContentType = cmp.Or(d.ContentType, format.JSONType)
+	file := httpSecretsFile{path: cfg.Signing.SecretsFile}
+	file.changed() // from here on, so that a change while it is read is noticed
 	target, err := cfg.readTarget(d.ContentType)
 	if err != nil {
 		return nil, err
@@ -45,10 +49,14 @@ func NewHTTP(cfg HTTPConfig, d Deps) (*HTTP, error) {
 	if err != nil {
 		return nil, err
 	}
+	tokens, err := cfg.newTokens(d, target)
+	if err != nil {
+		return nil, err
+	}
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &HTTP{cfg: cfg, deps: d, maxBody: d.MaxMessageBytes, target: target, transport: transport}
+	h := &HTTP{cfg: cfg, deps: d, maxBody: d.MaxMessageBytes, target: target, transport: transport, tokens: tokens, file: file}
 	if h.maxBody <= 0 {
 		h.maxBody = httpMaxBytes
 	}
@@ -61,6 +69,7 @@ func (h *HTTP) Grade() Grade { return Acknowledged }
 // Close implements Sink: it ends the idle connections. There are no others, for no Write is under way.
 func (h *HTTP) Close() error {
 	h.transport.CloseIdleConnections()
+	h.tokens.close()
 	return nil
 }
 
@@ -71,7 +80,7 @@ func (h *HTTP) Write(ctx context.Context, records []Record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	if h.reread {
+	if h.file.changed() || h.reread {
 		h.readAgain()
 	}
 	w := httpWrite{post: h.post, side: h.cfg.Concurrency, ctx: ctx, records: records, errs: make([]error, len(records))}

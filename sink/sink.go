@@ -35,8 +35,8 @@ type Sink interface {
 
 // Record is an event encoded for its sink.
 type Record struct {
-	Event *event.Event
-	Body  []byte // what the sink's format made of it; may share memory with Event.Raw, so it is never written to
+	Event *event.Event // without what the sink's drop leaves out
+	Body  []byte       // what the sink's format made of it; may share memory with Event.Raw, so it is never written to
 }
 
 // Encode makes a sink's bytes of an event, appended to dst; with dst nil the answer may be ev.Raw itself.
