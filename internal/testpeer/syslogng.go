@@ -48,7 +48,7 @@ func StartSyslogNGWith(t testing.TB, c Certs, settings map[string]string, inputs
 			conf += fmt.Sprintf("@define %s %q\n", name, set[name])
 		}
 		mustDefine(t, defaults, set)
-		files := []string{"60-s1stream.conf"}
+		files := []string{"60-s1stream-tls.conf", "60-s1stream.conf"}
 		if settings["s1_next"] != "" {
 			files = append(files, "70-s1stream-forward.conf")
 		}
