@@ -147,6 +147,23 @@ func TestReceivers_KeepOnDiskWhatTheNextHopDoesNotTake(t *testing.T) {
 	}
 }
 
+func TestReceivers_SendOnInClearTextToo(t *testing.T) {
+	certs := testpeer.NewCerts(t)
+	next := testpeer.StartRsyslog(t, certs, "tcp")
+	addr := next.Addr("tcp")
+	relay := testpeer.StartRsyslogWith(t, certs, map[string]string{
+		"S1_NEXT": "127.0.0.1", "S1_NEXT_PORT": addr[strings.LastIndexByte(addr, ':')+1:], "S1_NEXT_TLS": "0",
+	}, "relp")
+	r := relpNew(t, 0, relay.Addr("relp"), nil)
+	records := relpRecords(t, r, syslogEvent("1", 1, syslogHostile))
+	if err := r.Write(syslogContext(t), records); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{string(records[0].Body)}, next.WaitLines("tcp", 1, 20*time.Second)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // receiversBytes is the size of the files in a directory.
 func receiversBytes(t *testing.T, dir string) (n int64) {
 	t.Helper()
