@@ -19,6 +19,7 @@ import (
 
 	"s1stream/internal/event"
 	"s1stream/internal/safe"
+	"s1stream/internal/testpeer"
 	"s1stream/sink/format"
 )
 
@@ -57,7 +58,7 @@ func TestSplunk_GradeIsWhatTheCollectorShows(t *testing.T) {
 		{"off", true, BestEffort, BestEffort, "taken"},
 		{"off", false, BestEffort, BestEffort, "taken"},
 	} {
-		fake := &SplunkFake{Token: "token", Acks: tt.acks}
+		fake := &testpeer.FakeSplunk{Token: "token", Acks: tt.acks}
 		s := splunkTestSink(t, fake, func(c *SplunkConfig) { c.Ack = tt.ack })
 		before := s.Grade()
 		err := s.Write(t.Context(), httpTestRecords(3, 10))
@@ -75,7 +76,7 @@ func TestSplunk_GradeIsWhatTheCollectorShows(t *testing.T) {
 }
 
 func TestSplunk_SendsAgainInANewChannelWhatIsNotAcknowledgedInTime(t *testing.T) {
-	fake := &SplunkFake{Token: "token", Acks: true, IndexAfter: time.Hour}
+	fake := &testpeer.FakeSplunk{Token: "token", Acks: true, IndexAfter: time.Hour}
 	s := splunkTestSink(t, fake, func(c *SplunkConfig) { c.AckTimeout = 300 * time.Millisecond })
 	first := s.channel.guid
 	records := httpTestRecords(3, 10)
@@ -85,10 +86,8 @@ func TestSplunk_SendsAgainInANewChannelWhatIsNotAcknowledgedInTime(t *testing.T)
 	if s.channel.guid == first || !splunkGUID.MatchString(s.channel.guid) {
 		t.Errorf("channel %s after %s, want a new one", s.channel.guid, first)
 	}
-	fake.Restart() // what was in memory is lost
-	fake.mu.Lock()
-	fake.IndexAfter = 0
-	fake.mu.Unlock()
+	fake.Crash(nil) // what was in memory is lost
+	fake.SetIndexAfter(0)
 	if err := s.Write(t.Context(), records); err != nil {
 		t.Fatal(err)
 	}
@@ -102,12 +101,12 @@ func TestSplunk_SendsAgainInANewChannelWhatIsNotAcknowledgedInTime(t *testing.T)
 }
 
 func TestSplunk_ARestartOfTheCollectorAcknowledgesNothing(t *testing.T) {
-	fake := &SplunkFake{Token: "token", Acks: true, IndexAfter: 200 * time.Millisecond}
+	fake := &testpeer.FakeSplunk{Token: "token", Acks: true, IndexAfter: 200 * time.Millisecond}
 	var posts atomic.Int64
 	// Its channels forgotten, the collector counts ack ids from 0 again: those of what it lost come a second time.
 	s := splunkTestSink(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/event") && posts.Add(1) == 3 {
-			fake.Restart()
+			fake.Crash(nil)
 		}
 		fake.ServeHTTP(w, r)
 	}), func(c *SplunkConfig) { c.AckTimeout = 2 * time.Second })
@@ -164,9 +163,9 @@ func TestSplunk_BelievesNoAckIDThatALostAnswerMayHave(t *testing.T) {
 }
 
 func TestSplunk_BelievesNoAckIDThatCameTwice(t *testing.T) {
-	fake := &SplunkFake{Token: "token", Acks: true}
+	fake := &testpeer.FakeSplunk{Token: "token", Acks: true}
 	s := splunkTestSink(t, fake, nil)
-	fake.channels = map[string]*splunkFakeChannel{s.channel.guid: {acked: map[int64]bool{0: true, 1: true}}}
+	fake.Acknowledge(s.channel.guid, 0, 1)
 	w := splunkWrite{s: s, ctx: t.Context(), errs: make([]error, 3), pending: map[int64][]int{}}
 	for i, id := range []int64{0, 0, 1} { // the answer from before the restart may well come last
 		w.wait(id, []int{i})
@@ -177,47 +176,44 @@ func TestSplunk_BelievesNoAckIDThatCameTwice(t *testing.T) {
 }
 
 func TestSplunk_StaysOnTheNodeOfItsCookie(t *testing.T) {
-	fake := &SplunkFake{Token: "token", Acks: true, Sticky: true, MaxBytes: 1_000_000}
+	fake := &testpeer.FakeSplunk{Token: "token", Acks: true, Sticky: true, MaxBytes: 1_000_000}
 	s := splunkTestSink(t, fake, func(c *SplunkConfig) { c.AckTimeout = 5 * time.Second })
 	if err := s.Write(t.Context(), httpTestRecords(5*splunkMaxEvents, 10)); err != nil {
 		t.Fatal(err)
 	}
-	if fake.mu.Lock(); len(fake.channels) != 1 {
-		t.Errorf("%d nodes had events, want 1", len(fake.channels))
+	if n := fake.Channels(); n != 1 {
+		t.Errorf("%d nodes had events, want 1", n)
 	}
-	fake.mu.Unlock()
 }
 
 func TestSplunk_GoesOnAskingWhileTheCollectorIsBusy(t *testing.T) {
-	fake := &SplunkFake{Token: "token", Acks: true}
+	fake := &testpeer.FakeSplunk{Token: "token", Acks: true}
 	asked := 0
-	fake.answer = func(path string) (int, string) {
+	fake.Answer(func(path string) (int, string) {
 		if path == "/ack" {
 			if asked++; asked < 3 {
-				return 503, `{"text":"Server is busy","code":9}`
+				return testpeer.SplunkAnswer(9)
 			}
 		}
 		return 0, ""
-	}
+	})
 	s := splunkTestSink(t, fake, nil)
 	if err := s.Write(t.Context(), httpTestRecords(2, 10)); err != nil || asked < 3 {
 		t.Errorf("Write: %v after %d questions", err, asked)
 	}
-	fake.mu.Lock()
-	fake.answer = func(path string) (int, string) {
+	fake.Answer(func(path string) (int, string) {
 		if path == "/ack" {
-			return 403, `{"text":"Invalid token","code":4}`
+			return testpeer.SplunkAnswer(4)
 		}
 		return 0, ""
-	}
-	fake.mu.Unlock()
+	})
 	if err := s.Write(t.Context(), httpTestRecords(2, 10)); httpKind(err) != "denied" {
 		t.Errorf("a token that is taken away: %v, want a denial", err)
 	}
 }
 
 func TestSplunk_WaitsNoLongerThanItsContext(t *testing.T) {
-	fake := &SplunkFake{Token: "token", Acks: true, IndexAfter: time.Hour}
+	fake := &testpeer.FakeSplunk{Token: "token", Acks: true, IndexAfter: time.Hour}
 	s := splunkTestSink(t, fake, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
@@ -232,7 +228,7 @@ func TestSplunk_ReadsARotatedTokenAfterADenial(t *testing.T) {
 	if err := os.WriteFile(file, []byte("old\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := splunkTestSink(t, &SplunkFake{Token: "token"}, func(c *SplunkConfig) { c.Token, c.TokenFile = "", file })
+	s := splunkTestSink(t, &testpeer.FakeSplunk{Token: "token"}, func(c *SplunkConfig) { c.Token, c.TokenFile = "", file })
 	if err := s.Write(t.Context(), httpTestRecords(1, 10)); httpKind(err) != "denied" {
 		t.Fatalf("Write with the old token: %v", err)
 	}
@@ -294,7 +290,7 @@ func TestSplunk_CarriesAThousandThreatsASecondThroughSlowAcks(t *testing.T) {
 }
 
 func TestSplunk_EnvelopeSaysWhatSplunkAsksFor(t *testing.T) {
-	fake := &SplunkFake{Token: "token"}
+	fake := &testpeer.FakeSplunk{Token: "token"}
 	s := splunkTestSink(t, fake, func(c *SplunkConfig) { c.Index = "secu\"rity" })
 	raw := []byte("{\"id\":\"1\", \"agentRealtimeInfo\":{\"agentComputerName\":\"pc-\\\"1\\u00e9\"},\r\n\"n\":1.0e2}")
 	ev := &event.Event{Raw: raw, ID: "1", Source: "emea", UpdatedAt: time.Date(2026, 1, 6, 10, 0, 0, 123456789, time.UTC), Version: event.NewVersion("h", "1", "u", raw)}
@@ -315,7 +311,7 @@ func TestSplunk_EnvelopeSaysWhatSplunkAsksFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := fake.Indexed()
-	want := SplunkEvent{Time: "1767693600.123456", Host: `pc-"1é`, Source: "sentinelone:api:threats", SourceType: "sentinelone:channel:threats", Index: `secu"rity`}
+	want := testpeer.SplunkEvent{Time: "1767693600.123456", Host: `pc-"1é`, Source: "sentinelone:api:threats", SourceType: "sentinelone:channel:threats", Index: `secu"rity`}
 	for i, e := range got {
 		if e.Time != want.Time || e.Host != want.Host || e.Source != want.Source || e.SourceType != want.SourceType || e.Index != want.Index ||
 			e.Fields["version"] != ev.Version.String() || e.Fields["threat_id"] != "1" || e.Fields["console"] != "emea" {
