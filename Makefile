@@ -27,7 +27,7 @@ KILL_PKG       ?= ./internal/e2e
 KILL_RUN       ?= ^TestKill
 KILL           ?= -kills=300
 FUZZTIME       ?= 10s
-BENCH          ?= -bench.threats=200000 -bench.many=1000000 -bench.rounds=3 -bench.kafka -bench.idle=60s
+BENCH          ?= -bench.threats=200000 -bench.many=1000000 -bench.rounds=3 -bench.ack=10s -bench.kafka -bench.idle=60s
 
 STAGES = fmt vet lint deploy judges unit scenario kill fuzz
 
