@@ -31,7 +31,7 @@ func killSplunk(t *testing.T, c *served, seed uint64) target {
 			return []int64{int64(indexed + waiting)}
 		},
 		copies: func() []delivery {
-			if lost < *kills/10 {
+			if *kills >= 100 && lost < *kills/10 {
 				t.Errorf("splunk: in %d crashes the collector lost %d events: the test has hardly tested that", crashes, lost)
 			}
 			reportf(t, "splunk: %d crashes of the collector lost %d events that it had not acknowledged", crashes, lost)
@@ -81,7 +81,7 @@ func killElastic(t *testing.T, c *served) target {
 		ends:   func() []int64 { return []int64{node.LastSeq(killStream) + 1} },
 		copies: func() []delivery {
 			again := node.Conflicts(killStream)
-			if again < *kills/10 {
+			if *kills >= 100 && again < *kills/10 {
 				t.Errorf("elastic: %d documents were sent again: the test has hardly tested that they are stored once", again)
 			}
 			reportf(t, "elastic: %d documents were sent again", again)
