@@ -21,7 +21,7 @@ func splunkRig(t *testing.T, secure, acks bool, change func(*sink.SplunkConfig))
 	if err != nil {
 		t.Fatal(err)
 	}
-	peer := &sink.SplunkFake{Token: splunkCanary, Acks: acks, MaxBytes: 1_000_000}
+	peer := &testpeer.FakeSplunk{Token: splunkCanary, Acks: acks, MaxBytes: 1_000_000}
 	srv := &httptest.Server{Listener: net, Config: &http.Server{Handler: peer, ErrorLog: log.New(io.Discard, "", 0)}}
 	cfg := sink.DefaultSplunk()
 	scheme := "http://"

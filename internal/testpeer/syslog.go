@@ -168,6 +168,19 @@ func (s *Syslog) Lines(input string) []string {
 	return strings.Split(string(b[:end]), "\n")
 }
 
+// Size returns how many bytes an input has stored by now: every record's, and one for its end.
+func (s *Syslog) Size(input string) int64 {
+	s.t.Helper()
+	fi, err := os.Stat(s.Stored(input))
+	if os.IsNotExist(err) {
+		return 0
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return fi.Size()
+}
+
 // WaitLines waits until an input has stored n records or more.
 func (s *Syslog) WaitLines(input string, n int, limit time.Duration) []string {
 	s.t.Helper()
