@@ -49,19 +49,8 @@ func azureRig(t *testing.T, secure bool, deny func(peer *testpeer.Azure, on bool
 	})
 	cfg.Endpoint, cfg.RuleID, cfg.Authority, cfg.TenantID = scheme+net.Addr().String(), peer.Rule, peer.Authority(), peer.Tenant
 	cfg.ClientID, cfg.ClientSecret = peer.Tokens.ClientID, safe.Secret(peer.Tokens.Secret)
-	if err := cfg.Validate(); err != nil {
-		t.Fatal(err)
-	}
 	return &sinktest.Rig{
-		New: func(t *testing.T, d sink.Deps) sink.Sink {
-			t.Helper()
-			s, err := cfg.New(d)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
-		},
-		MaxBytes: cfg.MaxBytes(0),
+		Config: cfg,
 		Received: func() (out []sinktest.Received) {
 			for _, row := range peer.Rows() {
 				out = append(out, sinktest.Received{ID: row.ThreatID, Version: row.Version, Body: row.Event})

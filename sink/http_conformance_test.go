@@ -159,19 +159,8 @@ func httpRig(t *testing.T, secure bool, change func(*sink.HTTPConfig)) *sinktest
 		peer.token = tokens.Valid
 	}
 	peer.signed = len(cfg.Signing.Secrets) > 0
-	if err := cfg.Validate(); err != nil {
-		t.Fatal(err)
-	}
 	return &sinktest.Rig{
-		New: func(t *testing.T, d sink.Deps) sink.Sink {
-			t.Helper()
-			s, err := cfg.New(d)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
-		},
-		MaxBytes: cfg.MaxBytes(0),
+		Config: cfg,
 		Received: func() []sinktest.Received {
 			peer.mu.Lock()
 			defer peer.mu.Unlock()
