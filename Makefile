@@ -22,11 +22,12 @@ SCENARIO_RUN   ?= ^TestScenario
 SCENARIO       ?= -scenario.seeds=20000
 SCENARIO_RACE  ?= -scenario.seeds=500 -scenario.polls=60
 SOAK           ?= -scenario.seeds=1000000
+SOAK_KILL      ?= -kills=1000
 KILL_PKG       ?= ./internal/e2e
 KILL_RUN       ?= ^TestKill
 KILL           ?= -kills=300
 FUZZTIME       ?= 10s
-BENCH          ?= -bench.threats=200000 -bench.many=1000000 -bench.rounds=3 -bench.kafka -bench.idle=60s
+BENCH          ?= -bench.threats=200000 -bench.many=1000000 -bench.rounds=3 -bench.ack=10s -bench.kafka -bench.idle=60s
 
 STAGES = fmt vet lint deploy judges unit scenario kill fuzz
 
@@ -91,7 +92,8 @@ deploy: ## the files in deploy/, by the tools that read them
 judges: ## the formats, by other people's parsers and schemas, over 5,000 threats
 	@GO='$(GO)' .ci/judges/run
 
-soak: ## scenarios for hours: make soak SOAK=-scenario.seeds=5000000
+soak: ## kills, and scenarios for hours: make soak SOAK=-scenario.seeds=5000000 SOAK_KILL=-kills=3000
+	@$(GOTEST) -count=1 -timeout 0 -run '$(KILL_RUN)' $(KILL_PKG) $(SOAK_KILL)
 	@$(GOTEST) -count=1 -timeout 0 -run '$(SCENARIO_RUN)' $(SCENARIO_PKG) $(SOAK)
 
 bench: ## the long benchmark (docs/benchmarks.md)

@@ -35,7 +35,7 @@ type Elastic struct {
 	current   int // of nodes
 	transport *http.Transport
 	gzip      httpGzip
-	room      int  // bytes of a request before gzip; shrinks where something on the way takes less
+	room      elasticRoom
 	reread    bool // the last Write was denied: secrets may have been rotated
 }
 
@@ -58,10 +58,11 @@ func NewElastic(cfg ElasticConfig, d Deps) (*Elastic, error) {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
+	most := max(cfg.MaxBytes(d.MaxMessageBytes), elasticMaxBytes)
 	return &Elastic{
 		cfg: cfg, deps: d, nodes: nodes, transport: transport,
 		path: "/" + url.PathEscape(target) + "/_bulk?filter_path=errors,items.*._id,items.*.status,items.*.error,items.*.failure_store",
-		room: max(cfg.MaxBytes(d.MaxMessageBytes), elasticMaxBytes),
+		room: elasticRoom{bytes: most, most: most, after: elasticGrowAfter},
 	}, nil
 }
 
@@ -93,6 +94,9 @@ func (e *Elastic) Write(ctx context.Context, records []Record) error {
 			}
 			break
 		}
+		if to < len(records) {
+			e.room.full()
+		}
 	}
 	var err error
 	err, e.reread = httpOutcome(errs)
@@ -115,7 +119,7 @@ func (e *Elastic) readAgain() {
 func (e *Elastic) fill(records []Record) int {
 	size := 0
 	for i, r := range records {
-		if size += elasticSize(r); i > 0 && size > e.room {
+		if size += elasticSize(r); i > 0 && size > e.room.bytes {
 			return i
 		}
 	}
@@ -173,9 +177,9 @@ func (e *Elastic) bulk(ctx context.Context, records []Record) ([]elasticItem, er
 	}
 	status, answer, err := e.post(ctx, body)
 	if status == http.StatusRequestEntityTooLarge && len(records) > 1 {
-		// Learned once, not at every batch: a proxy may well take a megabyte where a node takes a hundred.
-		e.room = max(size/2, 64<<10)
-		e.deps.Log.Info("requests are too large for the destination", "bytes", size)
+		if e.room.tooLarge(size) {
+			e.deps.Log.Info("requests are too large for the destination", "bytes", size)
+		}
 	}
 	if err != nil {
 		return nil, err

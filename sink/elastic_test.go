@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
@@ -144,6 +145,56 @@ func TestElastic_HalvesWhatIsTooLargeAndRemembers(t *testing.T) {
 	one := httpTestRecords(1, limit)
 	if err := s.Write(t.Context(), append(records[:2:2], one...)); httpKind(err) != "refused" || len(err.(*BatchError).Failed) != 1 { //nolint:errorlint // as it is returned
 		t.Errorf("a document that is too large alone: %v, want it refused by name", err)
+	}
+}
+
+func TestElastic_RequestsGrowAgainWhenTheDestinationTakesMore(t *testing.T) {
+	var limit, tooLarge, requests, largest atomic.Int64
+	limit.Store(100 << 10)
+	ok := elasticTestAnswer(func(int) string { return `"status":201` })
+	s := elasticTestSink(t, func(c *ElasticConfig) { c.Gzip = false }, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		requests.Add(1)
+		if int64(len(b)) > limit.Load() {
+			tooLarge.Add(1)
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+			return
+		}
+		largest.Store(max(largest.Load(), int64(len(b))))
+		var zipped bytes.Buffer
+		g := gzip.NewWriter(&zipped)
+		_, _ = g.Write(b)
+		_ = g.Close()
+		r.Body = io.NopCloser(&zipped)
+		ok(w, r)
+	}))
+	s.room.after = 10
+	records := httpTestRecords(50, 3000)
+	write := func(times int) {
+		t.Helper()
+		for range times {
+			if err := s.Write(t.Context(), records); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write(40) // two full requests each
+	if n := tooLarge.Load(); n < 3 || n > 10 || requests.Load() > 3*40+2*n {
+		t.Errorf("%d of %d requests were too large for a limit that stays, want it tried after ten full ones", n, requests.Load())
+	}
+	if n := largest.Load(); n < 90<<10 {
+		t.Errorf("the largest request had %d bytes of the %d that may be", n, limit.Load())
+	}
+	limit.Store(1 << 20)
+	write(40)
+	before := requests.Load()
+	if write(1); requests.Load() != before+1 {
+		t.Errorf("%d requests for a batch that would be taken in one", requests.Load()-before)
+	}
+	limit.Store(100 << 10) // and back
+	write(2)
+	if s.room.bytes > 100<<10 {
+		t.Errorf("a request may have %d bytes, over the limit", s.room.bytes)
 	}
 }
 

@@ -120,7 +120,9 @@ func identifySyslog(t *testing.T, host, name string, lines []string) []delivery 
 	t.Helper()
 	fail := limited(t, name)
 	copies := make([]delivery, 0, len(lines))
+	read := int64(0)
 	for _, line := range lines {
+		read += int64(len(line)) + 1
 		header, rest, ok := strings.Cut(line, " [s1@32473 ")
 		data, body, closed := strings.Cut(rest, `"] `)
 		if !ok || !closed || strings.Count(header, " ") != 5 {
@@ -135,6 +137,7 @@ func identifySyslog(t *testing.T, host, name string, lines []string) []delivery 
 		if want := fmt.Sprintf(`id="%s" version="%v`, d.id, d.version); data != want {
 			fail("structured data %q of threat %s in version %v", data, d.id, d.version)
 		}
+		d.at = read
 		copies = append(copies, d)
 	}
 	return copies

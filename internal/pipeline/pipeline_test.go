@@ -186,3 +186,46 @@ func (r *pipeRig) saved(name string) time.Time {
 	}
 	return st.Frontier
 }
+
+// A batch waits for the indexer's acks as a whole, so what a sink of type splunk carries is its batch over the time that
+// takes: the queue must have filled up again meanwhile, and the batch must not end before its events do.
+func TestPipeline_TheDefaultsOfSplunkCarryAThousandThreatsASecondThroughAcksOfTenSeconds(t *testing.T) {
+	typ, ok := sink.Lookup("splunk")
+	if !ok {
+		t.Fatal("no such type")
+	}
+	const (
+		size    = 5000             // bytes of a threat, as a console's are
+		ack     = 10 * time.Second // until everything that was sent is indexed
+		rest    = 4 * time.Second  // to send a batch, and to hear of its last ack: measured in docs/benchmarks.md
+		threats = 40_000
+	)
+	if n := typ.Line.BatchEvents * size; n > int(typ.Line.BatchBytes) || n > int(typ.Line.QueueBytes) {
+		t.Errorf("batch_events of %d bytes are %d, more than batch_bytes or queue_bytes", size, n)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newPipeRig(t, "siem")
+		r.cfg.PollInterval, r.cfg.Settle, r.cfg.RequestsPerSecond, r.cfg.Buffer = 5*time.Second, 2*time.Minute, 5, 1000 // the defaults
+		r.line.BatchEvents, r.line.BatchBytes, r.line.BatchWait = typ.Line.BatchEvents, typ.Line.BatchBytes, typ.Line.BatchWait
+		r.line.QueueEvents, r.line.QueueBytes = typ.Line.QueueEvents, typ.Line.QueueBytes
+		r.sinks["siem"].become(takes(ack + rest))
+		r.console.Store.Fill(threats, time.Now().Add(-48*time.Hour), time.Now().Add(-time.Hour))
+		r.start()
+		r.after(2 * time.Minute)
+		r.has("siem")
+		calls := r.sinks["siem"].called()
+		last := len(calls) - 1
+		if last < 3 {
+			t.Fatalf("%d batches, of which the first is what was read within batch_wait, and the last what was left", last+1)
+		}
+		carried := 0
+		for _, c := range calls[1:last] {
+			carried += len(c.ids)
+		}
+		rate := float64(carried) / calls[last].at.Sub(calls[1].at).Seconds()
+		t.Logf("%.0f threats a second, in batches of %d", rate, len(calls[1].ids))
+		if rate < 1000 {
+			t.Errorf("%.0f threats a second, want 1000", rate)
+		}
+	})
+}

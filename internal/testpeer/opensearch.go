@@ -147,6 +147,7 @@ func (o *OpenSearch) Do(method, path, body string, out any) {
 type Doc struct {
 	ID     string          `json:"_id"`
 	Source json.RawMessage `json:"_source"`
+	Seq    int64           `json:"-"` // its _seq_no
 }
 
 // Docs returns every document of an index or a data stream, in the order in which they were stored. Between the same
@@ -170,7 +171,53 @@ func (o *OpenSearch) Docs(target string) []Doc {
 			return all
 		}
 		for _, h := range page.Hits.Hits {
-			all, after = append(all, h.Doc), h.Sort[0]
+			after = h.Sort[0]
+			all = append(all, Doc{ID: h.ID, Source: h.Source, Seq: after})
 		}
 	}
+}
+
+// LastSeq returns the largest _seq_no of an index or a data stream of one shard, -1 while there is none. A document that
+// was there already takes no number.
+func (o *OpenSearch) LastSeq(target string) int64 {
+	o.t.Helper()
+	var stats struct {
+		Indices map[string]struct {
+			Shards map[string][]struct {
+				Seq struct {
+					Max int64 `json:"max_seq_no"`
+				} `json:"seq_no"`
+			}
+		}
+	}
+	o.Do(http.MethodGet, "/"+target+"/_stats/docs?level=shards&filter_path=indices.*.shards.*.seq_no.max_seq_no", "", &stats)
+	last, shards := int64(-1), 0
+	for _, index := range stats.Indices {
+		for _, copies := range index.Shards {
+			for _, c := range copies {
+				last = max(last, c.Seq.Max)
+				shards++
+			}
+		}
+	}
+	if shards != 1 {
+		o.t.Fatalf("%s has %d shards: their numbers tell no order", target, shards)
+	}
+	return last
+}
+
+// Conflicts returns how many documents were refused since the node started because they were there already.
+func (o *OpenSearch) Conflicts(target string) int {
+	o.t.Helper()
+	var stats struct {
+		All struct {
+			Primaries struct {
+				Indexing struct {
+					Failed int `json:"index_failed"`
+				}
+			}
+		} `json:"_all"`
+	}
+	o.Do(http.MethodGet, "/"+target+"/_stats/indexing", "", &stats)
+	return stats.All.Primaries.Indexing.Failed
 }

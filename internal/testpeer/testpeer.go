@@ -1,5 +1,6 @@
-// Package testpeer starts the real receivers that tests meet: Kafka, rsyslog, syslog-ng. Each listens on
-// loopback, on ports that were free, and ends with its test.
+// Package testpeer starts the real receivers that tests meet: Kafka, rsyslog, syslog-ng, OpenSearch and others. Each
+// listens on loopback, on ports that were free, and ends with its test. Where no real one can be had, a strict fake
+// stands for it, under the name Fake.
 //
 // `.ci/peers` installs them: Debian packages, and a directory .peers at the root of the repository.
 // Under CI=true a missing peer fails the test; elsewhere it skips it and says what to install.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -19,6 +20,7 @@ type Tokens struct {
 	ClientID, Secret, Scope string // what it expects
 
 	mu     sync.Mutex
+	path   string
 	given  []string
 	asked  int
 	answer func(w http.ResponseWriter, r *http.Request) bool
@@ -29,7 +31,7 @@ type Tokens struct {
 // StartTokens serves until the test ends. secure serves TLS, with the certificate that Client trusts.
 func StartTokens(t testing.TB, secure bool) *Tokens {
 	t.Helper()
-	k := &Tokens{ClientID: "s1stream", Secret: "s3cr3t /+&=é", Scope: "siem.write", ways: map[string]bool{"header": true, "body": true}}
+	k := &Tokens{ClientID: "s1stream", Secret: "s3cr3t /+&=é", Scope: "siem.write", path: "/oauth2/token", ways: map[string]bool{"header": true, "body": true}}
 	var server *httptest.Server
 	if secure {
 		server = httptest.NewTLSServer(k)
@@ -37,8 +39,15 @@ func StartTokens(t testing.TB, secure bool) *Tokens {
 		server = httptest.NewServer(k)
 	}
 	t.Cleanup(server.Close)
-	k.URL, k.Client = server.URL+"/oauth2/token", server.Client()
+	k.URL, k.Client = server.URL+k.path, server.Client()
 	return k
+}
+
+// At moves the endpoint to another path.
+func (k *Tokens) At(path string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.URL, k.path = strings.TrimSuffix(k.URL, k.path)+path, path
 }
 
 // Only says which way of sending credentials is taken: "header" or "body".
@@ -95,7 +104,7 @@ func (k *Tokens) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (k *Tokens) grant(r *http.Request) (status int, reply map[string]any) {
-	if r.Method != http.MethodPost || r.URL.Path != "/oauth2/token" || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
+	if r.Method != http.MethodPost || r.URL.Path != k.path || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
 		return http.StatusBadRequest, map[string]any{"error": "invalid_request", "error_description": "not a form by POST"}
 	}
 	if err := r.ParseForm(); err != nil || r.URL.RawQuery != "" {

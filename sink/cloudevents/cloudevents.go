@@ -4,6 +4,7 @@
 package cloudevents
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/url"
 	"strings"
@@ -119,9 +120,13 @@ func Append(dst []byte, a Attributes, body []byte) []byte {
 	return append(dst, '}')
 }
 
+// text is a JSON string. It escapes no more than it must: in HTML none of it ends.
 func text(s string) []byte {
-	b, _ := json.Marshal(s) // a string always can be; invalid UTF-8 becomes U+FFFD
-	return b
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(s) // a string always can be; invalid UTF-8 becomes U+FFFD
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 // Header is an attribute as a header of a protocol.
