@@ -19,7 +19,7 @@ func kafkaOAuthProbe(t *testing.T, b *testpeer.Kafka, issuer *testpeer.KafkaIssu
 	}
 	found := strings.Join(p.Found, "\n")
 	for _, want := range []string{
-		`(?m)^token from http://127\.0\.0\.1:\d+: for (1h0m0s|59m59s), iss "https://login\.example\.com/", aud "kafka", sub "s1stream", scope "siem\.write", exp \S+$`,
+		`(?m)^token from http://127\.0\.0\.1:\d+: for (1h0m0s|59m5[89]s), iss "https://login\.example\.com/", aud "kafka", sub "s1stream", scope "siem\.write", exp \S+$`,
 		`(?m)^authenticated by OAUTHBEARER; a session lasts 3s, and is renewed before$`,
 	} {
 		if !regexp.MustCompile(want).MatchString(found) {
