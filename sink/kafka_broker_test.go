@@ -37,6 +37,7 @@ func TestKafka_WithARealBroker(t *testing.T) {
 		{"each refusal says what to do", kafkaBrokerRefuses},
 		{"a rotated password is used by the next connection", kafkaBrokerRotates},
 		{"each compression is read by others", kafkaBrokerCompresses},
+		{"headers of one's own and of CloudEvents arrive", kafkaBrokerHeaders},
 		{"a record over the topic's limit is refused alone", kafkaBrokerTooLarge},
 		{"a missing topic is denied until it is there", kafkaBrokerNoTopic},
 		{"check sees what is there and what is wrong", kafkaBrokerProbe},
