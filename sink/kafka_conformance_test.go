@@ -27,11 +27,13 @@ type kafkaPeer struct {
 	l       *sinktest.Listener
 	readers []*kafka.Conn
 
-	mu       sync.Mutex
+	reading  sync.Mutex
 	next     []int64 // by partition
 	received []sinktest.Received
-	refuse   map[string]bool
-	deny     bool
+
+	mu     sync.Mutex // held by judge, on which every answer of the broker waits
+	refuse map[string]bool
+	deny   bool
 }
 
 func startKafkaPeer(t *testing.T) *kafkaPeer {
@@ -105,8 +107,8 @@ func (p *kafkaPeer) judge(req *kmsg.ProduceRequest) (kmsg.Response, error, bool)
 // read fetches what is new in every partition.
 func (p *kafkaPeer) read(t *testing.T) []sinktest.Received {
 	t.Helper()
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.reading.Lock()
+	defer p.reading.Unlock()
 	for n, r := range p.readers {
 		_ = r.SetDeadline(time.Now().Add(10 * time.Second))
 		end, err := r.ReadLastOffset()
