@@ -61,7 +61,7 @@ func NewElastic(cfg ElasticConfig, d Deps) (*Elastic, error) {
 	most := max(cfg.MaxBytes(d.MaxMessageBytes), elasticMaxBytes)
 	return &Elastic{
 		cfg: cfg, deps: d, nodes: nodes, transport: transport,
-		path: "/" + url.PathEscape(target) + "/_bulk?filter_path=errors,items.*._id,items.*.status,items.*.error",
+		path: "/" + url.PathEscape(target) + "/_bulk?filter_path=errors,items.*._id,items.*.status,items.*.error,items.*.failure_store",
 		room: elasticRoom{bytes: most, most: most, after: elasticGrowAfter},
 	}, nil
 }
@@ -131,17 +131,17 @@ const elasticAction = `{"":{"_id":""}}` + "\n"
 
 func elasticSize(r Record) int { return len(elasticAction) + len("create") + 32 + len(r.Body) + 1 }
 
-// send delivers records as one request, in halves if that is refused as a whole, and notes what became of each in errs.
-// An error is the cluster's, from the record numbered judged on: nothing is known of those, or an operator must act.
+// send delivers records as one request, in halves if all of it is refused for the fault of one, and notes what became
+// of each in errs. An error is the cluster's, from the record numbered judged on: nothing is known of those, or an operator must act.
 func (e *Elastic) send(ctx context.Context, records []Record, errs []error) (judged int, err error) {
 	items, err := e.bulk(ctx, records)
 	switch {
-	case err == nil:
+	case err == nil && (len(records) == 1 || !elasticAllUnread(items)):
 		for i, item := range items {
 			errs[i] = e.judge(item)
 		}
 		return len(records), nil
-	case httpRefused(err) && len(records) > 1:
+	case (err == nil || httpRefused(err)) && len(records) > 1:
 		half := len(records) / 2
 		judged, err := e.send(ctx, records[:half], errs[:half])
 		if err != nil {
@@ -255,6 +255,9 @@ func (e *Elastic) try(parent context.Context, body []byte) (status int, answer [
 func (e *Elastic) judge(item elasticItem) error {
 	node := e.nodes[e.current]
 	text := node.origin + " answers " + strconv.Itoa(item.status)
+	if item.astray {
+		text += ", but the document went to the data stream's failure store"
+	}
 	if item.kind != "" || item.reason != "" {
 		text += " " + safe.Snippet([]byte(node.scrub([]byte(item.kind+": "+item.reason))), httpQuote)
 	}

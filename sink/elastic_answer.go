@@ -11,6 +11,7 @@ import (
 type elasticItem struct {
 	status       int
 	kind, reason string // of the error, if any, as the cluster words them
+	astray       bool   // stored, but in the data stream's failure store
 }
 
 // readElasticItems reads an answer to _bulk: one result for each record, in their order. Everything else is an error, and
@@ -21,6 +22,7 @@ func readElasticItems(answer []byte, records []Record) ([]elasticItem, error) {
 			ID     *string         `json:"_id"`
 			Status int             `json:"status"`
 			Error  json.RawMessage `json:"error"`
+			Store  string          `json:"failure_store"`
 		} `json:"items"`
 	}
 	if err := json.Unmarshal(answer, &doc); err != nil {
@@ -35,7 +37,10 @@ func readElasticItems(answer []byte, records []Record) ([]elasticItem, error) {
 			return nil, fmt.Errorf("with a result of %d actions", len(results))
 		}
 		for _, r := range results { // by the name of its action
-			if r.ID != nil && *r.ID != records[i].Event.Version.String() {
+			// What is put into the failure store gets an _id of its own, and the status of success.
+			// https://www.elastic.co/docs/manage-data/data-store/data-streams/failure-store
+			out[i].astray = r.Store == "used"
+			if r.ID != nil && *r.ID != records[i].Event.Version.String() && !out[i].astray {
 				return nil, errors.New("with the result of another document")
 			}
 			if r.Status < 100 || r.Status > 599 {
@@ -46,6 +51,17 @@ func readElasticItems(answer []byte, records []Record) ([]elasticItem, error) {
 		}
 	}
 	return out, nil
+}
+
+// elasticAllUnread reports whether every result is the one that OpenSearch gives to all documents of a request when its
+// ingest pipeline can't read one of them, as where a name stands twice in an object.
+func elasticAllUnread(items []elasticItem) bool {
+	for _, i := range items {
+		if i.status != 400 || i.kind != "parse_exception" {
+			return false
+		}
+	}
+	return len(items) > 0
 }
 
 // elasticCause returns type and reason of an error, with the innermost reason, which is the telling one. Very old
@@ -91,6 +107,8 @@ var elasticConfigFaults = []struct{ kind, reason, remedy string }{
 // class says what a result means for its document, and what to do where an operator must act.
 func (i elasticItem) class(op string) (verdict httpVerdict, remedy string) {
 	switch {
+	case i.astray: // where no search for threats looks, and for 30 days: not delivered
+		return httpRefuse, ""
 	case i.status == 200, i.status == 201:
 		return httpTaken, ""
 	case i.status == 409 && op == "create" && (i.kind == "" || i.kind == "version_conflict_engine_exception"):

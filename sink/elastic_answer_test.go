@@ -37,6 +37,8 @@ func TestElastic_JudgesEachResultByItself(t *testing.T) {
 		{"a full disk", "create", elasticTestError(429, "cluster_block_exception", "x"), "denied"},
 		{"a full disk, earlier status", "create", elasticTestError(403, "cluster_block_exception", "x"), "denied"},
 		{"no privilege", "create", elasticTestError(403, "security_exception", "x"), "denied"},
+		{"gone to the failure store", "create", `"status":201,"failure_store":"used"`, "refused"},
+		{"refused, without a failure store", "create", elasticTestError(400, "document_parsing_exception", "x") + `,"failure_store":"not_enabled"`, "refused"},
 		{"an error of text alone", "create", `"status":400,"error":"MapperParsingException[x]"`, "refused"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -67,6 +69,24 @@ func TestElastic_NamesTheDocumentsThatFailedAndTakesTheOthers(t *testing.T) {
 	}
 	if text := batch.Failed[1].Err.Error(); strings.ContainsAny(text, "\x1b\u202e") || !strings.Contains(text, "colours") {
 		t.Errorf("the reason is not shown in safe text: %q", text)
+	}
+}
+
+// What goes to the failure store gets an _id of its own, and its neighbours are taken all the same.
+func TestElastic_NamesTheDocumentsThatWentToTheFailureStore(t *testing.T) {
+	records := httpTestRecords(2, 10)
+	answer := fmt.Sprintf(`{"errors":false,"items":[{"create":{"_id":"KSAPvJYBGMQ","status":201,"failure_store":"used"}},{"create":{"_id":%q,"status":201}}]}`,
+		records[1].Event.Version)
+	s := elasticTestSink(t, nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.URL.RawQuery, "items.*.failure_store") {
+			w.WriteHeader(http.StatusTeapot) // filter_path would leave it out
+		}
+		_, _ = io.WriteString(w, answer)
+	}))
+	batch, ok := s.Write(t.Context(), records).(*BatchError) //nolint:errorlint // as it is returned
+	if !ok || len(batch.Failed) != 1 || batch.Failed[0].Index != 0 || httpKind(batch.Failed[0].Err) != "refused" ||
+		!strings.Contains(batch.Failed[0].Err.Error(), "failure store") {
+		t.Errorf("Write: %v, want record 0 refused alone, with the reason", batch)
 	}
 }
 
@@ -119,6 +139,7 @@ func FuzzElasticAnswer(f *testing.F) {
 	a, b := records[0].Event.Version, records[1].Event.Version
 	f.Add([]byte(fmt.Sprintf(`{"errors":true,"items":[{"create":{"_id":%q,"status":201}},{"create":{"_id":%q,"status":400,"error":{"type":"x","reason":"y","caused_by":{"reason":"z"}}}}]}`, a, b)))
 	f.Add([]byte(`{"items":[{"create":{"status":201}},{"index":{"status":409,"error":"x"}}]}`))
+	f.Add([]byte(`{"items":[{"create":{"_id":"x","status":201,"failure_store":"used"}},{"create":{"status":201}}]}`))
 	f.Add([]byte(`{"items":null}`))
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		items, err := readElasticItems(answer, records)

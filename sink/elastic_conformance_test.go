@@ -122,19 +122,8 @@ func elasticRig(t *testing.T, secure bool, change func(*sink.ElasticConfig)) *si
 	cfg.URLs, cfg.Target = []string{scheme + net.Addr().String()}, "logs-test-default"
 	cfg.Auth.Type, cfg.Auth.APIKey = "api_key", elasticCanaryID+":"+elasticCanaryKey
 	change(cfg)
-	if err := cfg.Validate(); err != nil {
-		t.Fatal(err)
-	}
 	return &sinktest.Rig{
-		New: func(t *testing.T, d sink.Deps) sink.Sink {
-			t.Helper()
-			s, err := cfg.New(d)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
-		},
-		MaxBytes: cfg.MaxBytes(0),
+		Config: cfg,
 		Received: func() []sinktest.Received {
 			peer.mu.Lock()
 			defer peer.mu.Unlock()

@@ -44,14 +44,7 @@ func TestFile_PassesTheSuite(t *testing.T) {
 			cfg.MaxSize, cfg.MaxFiles = 20_000, 1000 // so that the suite crosses rotations
 			path := filepath.Join(filepath.Dir(cfg.Path), "console-1.jsonl")
 			return &sinktest.Rig{
-				New: func(t *testing.T, d sink.Deps) sink.Sink {
-					t.Helper()
-					s, err := cfg.New(d)
-					if err != nil {
-						t.Fatal(err)
-					}
-					return s
-				},
+				Config:   cfg,
 				Received: func() []sinktest.Received { return lines(readRotated(t, path)) },
 			}
 		},

@@ -10,6 +10,9 @@ import (
 
 // The seal keeps the file from being cut, as the attribute of an append-only log does.
 func TestFile_StandardOutputThatCannotBeCutGetsALineEndFirst(t *testing.T) {
+	if fileAlone(t) {
+		return
+	}
 	fd, err := unix.MemfdCreate("out", unix.MFD_ALLOW_SEALING|unix.MFD_CLOEXEC)
 	if err != nil {
 		t.Fatal(err)

@@ -28,7 +28,9 @@ type HTTP struct {
 	maxBody   int // bytes of one request
 	target    *httpTarget
 	transport *http.Transport
+	tokens    *httpTokens // nil unless auth.type = "oauth2"
 	gzip      httpGzip
+	file      httpSecretsFile
 	reread    bool // the last Write was denied: secrets may have been rotated
 }
 
@@ -37,6 +39,8 @@ var _ Sink = (*HTTP)(nil)
 // NewHTTP reads secrets and certificates; it opens no connection.
 func NewHTTP(cfg HTTPConfig, d Deps) (*HTTP, error) {
 	d.ContentType = cmp.Or(d.ContentType, format.JSONType)
+	file := httpSecretsFile{path: cfg.Signing.SecretsFile}
+	file.changed() // from here on, so that a change while it is read is noticed
 	target, err := cfg.readTarget(d.ContentType)
 	if err != nil {
 		return nil, err
@@ -45,10 +49,14 @@ func NewHTTP(cfg HTTPConfig, d Deps) (*HTTP, error) {
 	if err != nil {
 		return nil, err
 	}
+	tokens, err := cfg.newTokens(d, target)
+	if err != nil {
+		return nil, err
+	}
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &HTTP{cfg: cfg, deps: d, maxBody: d.MaxMessageBytes, target: target, transport: transport}
+	h := &HTTP{cfg: cfg, deps: d, maxBody: d.MaxMessageBytes, target: target, transport: transport, tokens: tokens, file: file}
 	if h.maxBody <= 0 {
 		h.maxBody = httpMaxBytes
 	}
@@ -61,6 +69,7 @@ func (h *HTTP) Grade() Grade { return Acknowledged }
 // Close implements Sink: it ends the idle connections. There are no others, for no Write is under way.
 func (h *HTTP) Close() error {
 	h.transport.CloseIdleConnections()
+	h.tokens.close()
 	return nil
 }
 
@@ -71,10 +80,10 @@ func (h *HTTP) Write(ctx context.Context, records []Record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	if h.reread {
+	if h.file.changed() || h.reread {
 		h.readAgain()
 	}
-	w := httpWrite{h: h, ctx: ctx, records: records, errs: make([]error, len(records))}
+	w := httpWrite{post: h.post, side: h.cfg.Concurrency, ctx: ctx, records: records, errs: make([]error, len(records))}
 	w.run(h.split(records))
 	var err error
 	err, h.reread = httpOutcome(w.errs)
@@ -93,10 +102,11 @@ func (h *HTTP) readAgain() {
 	}
 }
 
-// httpWrite is one Write under way.
+// httpWrite is one Write under way, of a sink whose requests answer for all of their records at once.
 type httpWrite struct {
-	h       *HTTP
-	ctx     context.Context //nolint:containedctx // lives as long as the one call
+	post    func(ctx context.Context, records []Record) (err error, last bool) // one request
+	side    int                                                                // how many side by side
+	ctx     context.Context                                                    //nolint:containedctx // lives as long as the one call
 	records []Record
 	errs    []error // by record; each is written by the one worker that has it
 
@@ -105,10 +115,10 @@ type httpWrite struct {
 	halt   atomic.Pointer[error]
 }
 
-// run sends the requests, each [from, to) of the records, `concurrency` of them side by side.
+// run sends the requests, each [from, to) of the records.
 func (w *httpWrite) run(requests [][2]int) {
 	var workers sync.WaitGroup
-	for range min(w.h.cfg.Concurrency, len(requests)) {
+	for range min(w.side, len(requests)) {
 		workers.Go(func() {
 			for i := w.next.Add(1) - 1; i < int64(len(requests)); i = w.next.Add(1) - 1 {
 				w.send(requests[i][0], requests[i][1])
@@ -146,7 +156,7 @@ func (w *httpWrite) try(records []Record) (err error) {
 			err = fmt.Errorf("send records: panic: %v", p)
 		}
 	}()
-	err, last := w.h.post(w.ctx, records)
+	err, last := w.post(w.ctx, records)
 	if last || err != nil && !httpRefused(err) && w.failed.Add(1) >= httpGiveUp {
 		reason := err // other workers read it
 		w.halt.CompareAndSwap(nil, &reason)

@@ -17,28 +17,49 @@ const (
 	httpQuote     = 200     // and shown, in bytes
 )
 
-// post sends one request and judges its answer. last says that what failed would fail for every request.
+// post sends one request and judges its answer. last says that what failed would fail for every request. With OAuth2, an
+// answer 401 may mean that the token was revoked before its time: then it is sent once more, with a new one.
 func (h *HTTP) post(parent context.Context, records []Record) (err error, last bool) { //nolint:revive // error first: last explains it
 	ctx, cancel := context.WithTimeout(parent, h.cfg.Timeout)
 	defer cancel()
-	req, err := h.newRequest(ctx, records)
+	token, err := h.tokens.get(ctx)
 	if err != nil {
-		return err, false
+		return h.target.tokenFailure(parent, ctx, h.cfg.Timeout, err), true
 	}
-	// The transport, not a Client: a Client reads Location, and quotes it in errors.
-	res, err := h.transport.RoundTrip(req)
+	res, err, last := h.roundTrip(parent, ctx, records, token)
+	if err == nil && res.StatusCode == http.StatusUnauthorized && h.tokens != nil {
+		_ = res.Body.Close()
+		h.tokens.client.Reject(token)
+		if token, err = h.tokens.get(ctx); err != nil {
+			return h.target.tokenFailure(parent, ctx, h.cfg.Timeout, err), true
+		}
+		res, err, last = h.roundTrip(parent, ctx, records, token)
+	}
 	if err != nil {
-		return h.target.failure(parent, ctx, h.cfg.Timeout, err), true
+		return err, last
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode >= 200 && res.StatusCode <= 299 {
 		// Taken only once the whole answer is here. However long it is, the timeout bounds it.
 		if _, err := io.Copy(io.Discard, res.Body); err != nil {
-			return h.target.failure(parent, ctx, h.cfg.Timeout, fmt.Errorf("answer %d breaks off: %w", res.StatusCode, err)), true
+			return h.target.hiding(token).failure(parent, ctx, h.cfg.Timeout, fmt.Errorf("answer %d breaks off: %w", res.StatusCode, err)), true
 		}
 		return nil, false
 	}
-	return h.target.judge(res)
+	return h.target.hiding(token).judge(res)
+}
+
+// roundTrip is one request and the beginning of its answer.
+func (h *HTTP) roundTrip(parent, ctx context.Context, records []Record, token string) (res *http.Response, err error, last bool) { //nolint:revive // as post
+	req, err := h.newRequest(ctx, records, token)
+	if err != nil {
+		return nil, err, false
+	}
+	// The transport, not a Client: a Client reads Location, and quotes it in errors.
+	if res, err = h.transport.RoundTrip(req); err != nil {
+		return nil, h.target.hiding(token).failure(parent, ctx, h.cfg.Timeout, err), true
+	}
+	return res, nil, false
 }
 
 // failure describes a round trip without a whole answer: the outcome is unknown. parent is Write's own ctx, ctx

@@ -13,7 +13,7 @@ import (
 
 // HTTPAuth says how requests prove who sends them.
 type HTTPAuth struct {
-	Type         string      `koanf:"type"` // "", "bearer", "basic" or "header"
+	Type         string      `koanf:"type"` // "", "bearer", "basic", "header" or "oauth2"
 	Username     string      `koanf:"username"`
 	Password     safe.Secret `koanf:"password"`
 	PasswordFile string      `koanf:"password_file"`
@@ -22,14 +22,26 @@ type HTTPAuth struct {
 	Header       string      `koanf:"header"`
 	Value        safe.Secret `koanf:"value"`
 	ValueFile    string      `koanf:"value_file"`
+
+	TokenURL         string      `koanf:"token_url"` // https://, or http:// as AllowCleartextAuth says
+	ClientID         string      `koanf:"client_id"`
+	ClientSecret     safe.Secret `koanf:"client_secret"`
+	ClientSecretFile string      `koanf:"client_secret_file"` // read again for each token
+	Scope            string      `koanf:"scope"`              // as the token endpoint knows it; "" asks for its default
 }
 
-// mistakes checks the auth table alone: every key that its type needs, and none of another type.
-func (a HTTPAuth) mistakes() []error {
+// oauth is the part of auth.type = "oauth2".
+func (a HTTPAuth) oauth() oauthKeys {
+	return oauthKeys{prefix: "auth.", tokenURL: a.TokenURL, clientID: a.ClientID, secret: a.ClientSecret, secretFile: a.ClientSecretFile, scope: a.Scope}
+}
+
+// mistakes checks the auth table alone: every key that its type needs, and none of another type. cleartext lets the
+// client's secret go over http://; ours reports whether the sink writes a header itself.
+func (a HTTPAuth) mistakes(cleartext bool, ours func(header string) bool) []error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if !slices.Contains([]string{"", "bearer", "basic", "header"}, a.Type) {
-		return []error{fmt.Errorf("auth.type: must be \"bearer\", \"basic\" or \"header\", is %q", a.Type)}
+	if !slices.Contains([]string{"", "bearer", "basic", "header", "oauth2"}, a.Type) {
+		return []error{fmt.Errorf("auth.type: must be \"bearer\", \"basic\", \"header\" or \"oauth2\", is %q", a.Type)}
 	}
 	for _, k := range []struct {
 		typ, key string
@@ -60,8 +72,13 @@ func (a HTTPAuth) mistakes() []error {
 		bad("auth.header: is for auth.type = \"header\"")
 	case a.Type == "header" && !httpToken(a.Header):
 		bad("auth.header: must be the name of a header, as in \"X-Api-Key\"")
-	case a.Type == "header" && slices.Contains(httpOurs, http.CanonicalHeaderKey(a.Header)):
+	case a.Type == "header" && ours(http.CanonicalHeaderKey(a.Header)):
 		bad("auth.header: %s is written by s1stream itself and can't be set", a.Header)
+	}
+	if a.Type == "oauth2" {
+		errs = append(errs, a.oauth().mistakes(cleartext)...)
+	} else if a.oauth().given() {
+		bad("auth.type: must be \"oauth2\" where auth.token_url, auth.client_id, auth.client_secret or auth.scope is given")
 	}
 	return errs
 }
@@ -69,7 +86,7 @@ func (a HTTPAuth) mistakes() []error {
 // authHeader names the header that carries the credentials, "" for none.
 func (a HTTPAuth) authHeader() string {
 	switch a.Type {
-	case "bearer", "basic":
+	case "bearer", "basic", "oauth2":
 		return "Authorization"
 	case "header":
 		return http.CanonicalHeaderKey(a.Header)
@@ -77,7 +94,7 @@ func (a HTTPAuth) authHeader() string {
 	return ""
 }
 
-// credentials reads the secrets and returns the value of authHeader.
+// credentials reads the secrets and returns the value of authHeader, "" where each request has one of its own.
 func (a HTTPAuth) credentials() (value string, secrets []string, err error) {
 	switch a.Type {
 	case "bearer":

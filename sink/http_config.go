@@ -19,12 +19,24 @@ import (
 // commonly take (Microsoft's Logs Ingestion API, Splunk HEC, most API gateways).
 const httpMaxBytes = 1_000_000
 
+// The values of `body`.
+const (
+	httpSingle     = "single"             // an event a request
+	httpArray      = "array"              // a JSON array
+	httpNDJSON     = "ndjson"             // a line an event
+	httpStructured = "cloudevents"        // CloudEvents' structured content mode: an event in its envelope
+	httpBatched    = "cloudevents-batch"  // the batched one: an array of those
+	httpBinary     = "cloudevents-binary" // the binary one: an event whose envelope is in headers
+)
+
+var httpBodies = []string{httpSingle, httpArray, httpNDJSON, httpStructured, httpBatched, httpBinary}
+
 // HTTPConfig is a sink of type "http".
 type HTTPConfig struct {
 	URL         safe.Secret       `koanf:"url"`      // http:// or https://; a webhook's path is a secret
 	URLFile     string            `koanf:"url_file"` // a file that holds it
 	Method      string            `koanf:"method"`   // POST or PUT
-	Body        string            `koanf:"body"`     // "single": an event a request; "array": a JSON array; "ndjson": a line an event
+	Body        string            `koanf:"body"`     // one of httpBodies
 	Concurrency int               `koanf:"concurrency"`
 	Headers     map[string]string `koanf:"headers"` // added to every request; each value is treated as a secret
 	Gzip        bool              `koanf:"gzip"`    // Content-Encoding of requests
@@ -32,13 +44,14 @@ type HTTPConfig struct {
 	Proxy       safe.Secret       `koanf:"proxy"`   // URL, "direct", or "" for HTTPS_PROXY, HTTP_PROXY and NO_PROXY
 	TLS         TLS               `koanf:"tls"`
 	Auth        HTTPAuth          `koanf:"auth"`
+	Signing     HTTPSigning       `koanf:"signing"`
 	// AllowCleartextAuth lets credentials travel over http:// to a host other than this one.
 	AllowCleartextAuth bool `koanf:"allow_cleartext_auth"`
 }
 
 // DefaultHTTP returns the defaults.
 func DefaultHTTP() *HTTPConfig {
-	return &HTTPConfig{Method: http.MethodPost, Body: "single", Concurrency: 4, Timeout: 30 * time.Second}
+	return &HTTPConfig{Method: http.MethodPost, Body: httpSingle, Concurrency: 4, Timeout: 30 * time.Second}
 }
 
 // New implements Config.
@@ -56,17 +69,22 @@ func (c *HTTPConfig) MaxBytes(configured int) int {
 		configured = httpMaxBytes
 	}
 	switch c.Body {
-	case "array":
+	case httpArray, httpBatched:
 		return max(configured-2, 1)
-	case "ndjson":
+	case httpNDJSON:
 		return max(configured-1, 1)
 	}
 	return configured
 }
 
+// alone reports whether a request holds one event.
+func (c *HTTPConfig) alone() bool {
+	return c.Body == httpSingle || c.Body == httpStructured || c.Body == httpBinary
+}
+
 // Secrets implements Config.
 func (c *HTTPConfig) Secrets() []string {
-	files := []string{c.URLFile, c.Auth.PasswordFile, c.Auth.TokenFile, c.Auth.ValueFile, c.TLS.KeyFile}
+	files := []string{c.URLFile, c.Auth.PasswordFile, c.Auth.TokenFile, c.Auth.ValueFile, c.Auth.ClientSecretFile, c.Signing.SecretsFile, c.TLS.KeyFile}
 	return slices.DeleteFunc(files, func(f string) bool { return f == "" })
 }
 
@@ -88,8 +106,8 @@ func (c *HTTPConfig) Validate() error {
 	if c.Method != http.MethodPost && c.Method != http.MethodPut {
 		bad("method: must be \"POST\" or \"PUT\", is %q", c.Method)
 	}
-	if !slices.Contains([]string{"single", "array", "ndjson"}, c.Body) {
-		bad("body: must be \"single\", \"array\" or \"ndjson\", is %q", c.Body)
+	if !slices.Contains(httpBodies, c.Body) {
+		bad("body: must be one of \"%s\", is %q", strings.Join(httpBodies, `", "`), c.Body)
 	}
 	if c.Concurrency < 1 || c.Concurrency > 64 {
 		bad("concurrency: must be from 1 to 64, is %d", c.Concurrency)
@@ -103,14 +121,15 @@ func (c *HTTPConfig) Validate() error {
 	if err := c.TLS.Validate(); err != nil {
 		errs = append(errs, err)
 	}
-	errs = append(errs, c.Auth.mistakes()...)
+	errs = append(errs, c.Auth.mistakes(c.AllowCleartextAuth, c.writes)...)
+	errs = append(errs, c.Signing.mistakes()...)
 	errs = append(errs, c.headerMistakes()...)
 	return errors.Join(errs...)
 }
 
 // Carries implements Carrier: a JSON array holds JSON alone.
 func (c *HTTPConfig) Carries(name string) error {
-	if c.Body == "array" && format.ContentType(name) != format.JSONType {
+	if c.Body == httpArray && format.ContentType(name) != format.JSONType {
 		return fmt.Errorf("body: \"array\" is a JSON array, and the format %q is lines of text: use \"ndjson\", a line an event, or \"single\"", name)
 	}
 	return nil
@@ -118,7 +137,14 @@ func (c *HTTPConfig) Carries(name string) error {
 
 // httpOurs are the headers that the sink or the transport writes itself.
 var httpOurs = []string{"Connection", "Content-Encoding", "Content-Length", "Expect", "Host", "Idempotency-Key", "Keep-Alive",
-	"Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+	"Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	"Webhook-Id", "Webhook-Signature", "Webhook-Timestamp", "X-Hub-Signature-256"}
+
+// writes reports whether a header is ours, so that no key may set it: with CloudEvents, whose modes are told apart by
+// Content-Type, the headers of that binding too.
+func (c *HTTPConfig) writes(canon string) bool {
+	return slices.Contains(httpOurs, canon) || c.cloudEvents() && (canon == "Content-Type" || strings.HasPrefix(canon, "Ce-"))
+}
 
 // headerMistakes checks the headers table. No value is ever quoted.
 func (c *HTTPConfig) headerMistakes() []error {
@@ -130,7 +156,7 @@ func (c *HTTPConfig) headerMistakes() []error {
 		case !httpToken(name):
 			errs = append(errs, fmt.Errorf("headers: %q is not the name of a header", name))
 			continue
-		case slices.Contains(httpOurs, canon):
+		case c.writes(canon):
 			errs = append(errs, fmt.Errorf("headers.%s: is written by s1stream itself and can't be set", name))
 		case seen[canon] != "":
 			errs = append(errs, fmt.Errorf("headers.%s: is the same header as %s: give one", name, seen[canon]))

@@ -3,6 +3,7 @@ package sink
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,6 +64,51 @@ func TestHTTPConfig_NamesEveryMistake(t *testing.T) {
 			c.Headers = map[string]string{"authorization": "x"}
 			c.Auth = HTTPAuth{Type: "bearer", Token: "t"}
 		}, []string{"headers.authorization"}},
+		{"headers of a signature", func(c *HTTPConfig) {
+			c.Headers = map[string]string{"webhook-signature": "v1,x", "Webhook-ID": "1", "x-hub-signature-256": "2", "webhook-timestamp": "3"}
+		}, []string{"headers.Webhook-ID", "headers.webhook-signature", "headers.webhook-timestamp", "headers.x-hub-signature-256"}},
+		{"headers of CloudEvents", func(c *HTTPConfig) {
+			c.Body, c.Headers = "cloudevents", map[string]string{"content-type": "text/plain", "ce-dataschema": "x", "cert": "mine"}
+			c.Auth = HTTPAuth{Type: "header", Header: "Ce-Id", Value: "v"}
+		}, []string{"auth.header", "headers.ce-dataschema", "headers.content-type"}},
+		{"the same where nothing is a CloudEvent", func(c *HTTPConfig) {
+			c.Headers = map[string]string{"content-type": "text/plain", "ce-dataschema": "x"}
+		}, nil},
+		{"oauth2", func(c *HTTPConfig) {
+			c.Auth = HTTPAuth{Type: "oauth2", TokenURL: "https://login.example.com/token", ClientID: "c", ClientSecretFile: "f", Scope: "s"}
+		}, nil},
+		{"oauth2 without anything", func(c *HTTPConfig) { c.Auth = HTTPAuth{Type: "oauth2"} },
+			[]string{"auth.token_url", "auth.client_id", "auth.client_secret"}},
+		{"keys of oauth2 without it", func(c *HTTPConfig) {
+			c.Auth = HTTPAuth{TokenURL: "https://login.example.com", ClientID: "c", ClientSecret: "s", Scope: "s"}
+		}, []string{"auth.type"}},
+		{"a client's secret in clear text", func(c *HTTPConfig) {
+			c.Auth = HTTPAuth{Type: "oauth2", TokenURL: "http://login.example.com/token", ClientID: "c", ClientSecret: "s"}
+		}, []string{"auth.token_url"}},
+		{"a client's secret in clear text, allowed", func(c *HTTPConfig) {
+			c.Auth = HTTPAuth{Type: "oauth2", TokenURL: "http://login.example.com/token", ClientID: "c", ClientSecret: "s"}
+			c.AllowCleartextAuth = true
+		}, nil},
+		{"a token over clear text", func(c *HTTPConfig) {
+			c.URL = "http://siem.example.com/in"
+			c.Auth = HTTPAuth{Type: "oauth2", TokenURL: "https://login.example.com/token", ClientID: "c", ClientSecret: "s"}
+		}, []string{"auth.type"}},
+		{"Authorization beside oauth2", func(c *HTTPConfig) {
+			c.Headers = map[string]string{"authorization": "x"}
+			c.Auth = HTTPAuth{Type: "oauth2", TokenURL: "https://login.example.com/token", ClientID: "c", ClientSecret: "s"}
+		}, []string{"headers.authorization"}},
+		{"signing", func(c *HTTPConfig) {
+			c.Signing = HTTPSigning{Secrets: []safe.Secret{httpTestSecret, httpTestSecret2}, HubSignature: true}
+		}, nil},
+		{"signing by a file and a list", func(c *HTTPConfig) {
+			c.Signing = HTTPSigning{Secrets: []safe.Secret{httpTestSecret}, SecretsFile: "f"}
+		}, []string{"signing.secrets"}},
+		{"signing by nothing", func(c *HTTPConfig) {
+			c.Signing = HTTPSigning{Secrets: []safe.Secret{}, HubSignature: true}
+		}, []string{"signing.secrets", "signing.hub_signature"}},
+		{"signing by eleven", func(c *HTTPConfig) {
+			c.Signing.Secrets = slices.Repeat([]safe.Secret{httpTestSecret}, 11)
+		}, []string{"signing.secrets"}},
 		{"clear text, nothing to hide", func(c *HTTPConfig) { c.URL = "http://siem.example.com/in" }, nil},
 		{"clear text auth", func(c *HTTPConfig) {
 			c.URL, c.Auth = "http://siem.example.com/in", HTTPAuth{Type: "bearer", Token: "t"}
@@ -97,7 +143,10 @@ func TestHTTPConfig_ShowsNoSecretInItsMistakes(t *testing.T) {
 	cfg := HTTPConfig{
 		URL: "https://user:CANARY@siem.example.com/CANARY%zz?CANARY", Proxy: "gopher://u:CANARY@proxy.example.com",
 		Headers: map[string]string{"A": "CANARY\n"},
-		Auth:    HTTPAuth{Type: "bearer", Token: "CANARY\n", Password: "CANARY", Value: "CANARY"},
+		Auth: HTTPAuth{
+			Type: "bearer", Token: "CANARY\n", Password: "CANARY", Value: "CANARY", TokenURL: "http://u:CANARY@login.example.com/CANARY", ClientSecret: "CANARY",
+		},
+		Signing: HTTPSigning{Secrets: []safe.Secret{"CANARY"}},
 	}
 	err := cfg.Validate()
 	if err == nil || strings.Contains(err.Error(), canary) {
@@ -128,6 +177,13 @@ func TestHTTPConfig_ChecksSecretFilesWhenASinkIsMade(t *testing.T) {
 		{"an empty token file", func(c *HTTPConfig) {
 			c.URL, c.Auth = "https://siem.example.com", HTTPAuth{Type: "bearer", TokenFile: write("empty", "")}
 		}, "auth.token_file"},
+		{"a secret of the wrong kind in the file of the signing secrets", func(c *HTTPConfig) {
+			c.URL, c.Signing.SecretsFile = "https://siem.example.com", write("secrets", httpTestSecret+"\nwhsk_CANARY\n")
+		}, "signing.secrets_file"},
+		{"no file of the client's secret", func(c *HTTPConfig) {
+			c.URL = "https://siem.example.com"
+			c.Auth = HTTPAuth{Type: "oauth2", TokenURL: "https://login.example.com/token", ClientID: "c", ClientSecretFile: filepath.Join(dir, "none")}
+		}, "auth.client_secret_file"},
 		{"no ca file", func(c *HTTPConfig) {
 			c.URL, c.TLS = "https://siem.example.com", TLS{CAFile: filepath.Join(dir, "none")}
 		}, "tls.ca_file"},
@@ -149,8 +205,8 @@ func TestHTTPConfig_ChecksSecretFilesWhenASinkIsMade(t *testing.T) {
 }
 
 func TestHTTPConfig_ListsItsSecretFiles(t *testing.T) {
-	cfg := HTTPConfig{URLFile: "u", Auth: HTTPAuth{TokenFile: "t"}, TLS: TLS{KeyFile: "k", CAFile: "c"}}
-	if d := cmp.Diff([]string{"u", "t", "k"}, cfg.Secrets()); d != "" {
+	cfg := HTTPConfig{URLFile: "u", Auth: HTTPAuth{TokenFile: "t", ClientSecretFile: "s"}, TLS: TLS{KeyFile: "k", CAFile: "c"}, Signing: HTTPSigning{SecretsFile: "w"}}
+	if d := cmp.Diff([]string{"u", "t", "s", "w", "k"}, cfg.Secrets()); d != "" {
 		t.Error(d)
 	}
 }

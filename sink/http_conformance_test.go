@@ -3,6 +3,9 @@ package sink_test
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -25,6 +28,9 @@ const (
 	canaryQuery  = "CANARYQUERYVALUE"
 	canaryToken  = "CANARYTOKENVALUE"
 	canaryHeader = "CANARYHEADERVALUE"
+	canaryGrant  = "CANARYGRANTEDTOKEN"
+	canarySecret = "whsec_CANARYCANARYCANARYCANARYCANARYCA"
+	canaryClient = "CANARYCLIENTSECRET"
 )
 
 // httpPeer takes events as configured and is as unhelpful with secrets as a server can be: it echoes them.
@@ -34,6 +40,8 @@ type httpPeer struct {
 	refuse   map[string]bool
 	deny     bool
 	requests int
+	token    func(token string) bool // whether it is who we are
+	signed   bool                    // requests must be
 }
 
 func (p *httpPeer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -54,7 +62,8 @@ func (p *httpPeer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer p.mu.Unlock()
 	p.requests++
 	echo := fmt.Sprintf("%s %s %v", r.Method, r.URL, r.Header)
-	if p.deny || r.Header.Get("Authorization") != "Bearer "+canaryToken || r.Header.Get("X-Extra") != canaryHeader ||
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if p.deny || !p.token(token) || p.signed && !signedBy(canarySecret, r.Header, body) || r.Header.Get("X-Extra") != canaryHeader ||
 		r.URL.RequestURI() != canaryPath+"?key="+canaryQuery {
 		http.Error(w, echo, http.StatusUnauthorized)
 		return
@@ -78,7 +87,21 @@ func (p *httpPeer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var taken []sinktest.Received
 	for _, part := range parts {
 		rec := sinktest.Received{Body: part}
-		if len(parts) == 1 && len(r.Header.Get("Idempotency-Key")) == 32 {
+		switch {
+		case strings.HasPrefix(r.Header.Get("Content-Type"), "application/cloudevents"):
+			var ce struct {
+				ID, Subject string
+				Data        json.RawMessage
+			}
+			if err := json.Unmarshal(part, &ce); err != nil || ce.ID == "" {
+				http.Error(w, echo, http.StatusTeapot)
+				return
+			}
+			rec = sinktest.Received{ID: ce.Subject, Version: ce.ID, Body: ce.Data}
+			part = ce.Data
+		case r.Header.Get("Ce-Id") != "":
+			rec.ID, rec.Version = r.Header.Get("Ce-Subject"), r.Header.Get("Ce-Id")
+		case len(parts) == 1 && len(r.Header.Get("Idempotency-Key")) == 32:
 			rec.Version = r.Header.Get("Idempotency-Key")
 		}
 		var doc struct{ ID string }
@@ -93,13 +116,21 @@ func (p *httpPeer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, `{"ok":true}`)
 }
 
+// signedBy is what a receiver does by Standard Webhooks.
+func signedBy(secret string, h http.Header, body []byte) bool {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
+	mac := hmac.New(sha256.New, key)
+	_, _ = fmt.Fprintf(mac, "%s.%s.%s", h.Get("webhook-id"), h.Get("webhook-timestamp"), body)
+	return err == nil && slices.Contains(strings.Split(h.Get("webhook-signature"), " "), "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+}
+
 func httpRig(t *testing.T, secure bool, change func(*sink.HTTPConfig)) *sinktest.Rig {
 	t.Helper()
 	net, err := sinktest.Listen()
 	if err != nil {
 		t.Fatal(err)
 	}
-	peer := &httpPeer{refuse: map[string]bool{}}
+	peer := &httpPeer{refuse: map[string]bool{}, token: func(token string) bool { return token == canaryToken }}
 	srv := &httptest.Server{Listener: net, Config: &http.Server{Handler: peer, ErrorLog: log.New(io.Discard, "", 0)}, EnableHTTP2: secure}
 	cfg := sink.DefaultHTTP()
 	scheme := "http://"
@@ -119,19 +150,17 @@ func httpRig(t *testing.T, secure bool, change func(*sink.HTTPConfig)) *sinktest
 	cfg.Auth.Type, cfg.Auth.Token = "bearer", canaryToken
 	cfg.Headers = map[string]string{"X-Extra": canaryHeader}
 	change(cfg)
-	if err := cfg.Validate(); err != nil {
-		t.Fatal(err)
+	if cfg.Auth.Type == "oauth2" {
+		tokens := testpeer.StartTokens(t, false)
+		n := 0
+		tokens.Mint(func() (string, any) { n++; return fmt.Sprintf("%s-%d", canaryGrant, n), 3600 })
+		tokens.Secret = canaryClient
+		cfg.Auth = sink.HTTPAuth{Type: "oauth2", TokenURL: tokens.URL, ClientID: tokens.ClientID, ClientSecret: canaryClient, Scope: tokens.Scope}
+		peer.token = tokens.Valid
 	}
+	peer.signed = len(cfg.Signing.Secrets) > 0
 	return &sinktest.Rig{
-		New: func(t *testing.T, d sink.Deps) sink.Sink {
-			t.Helper()
-			s, err := cfg.New(d)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
-		},
-		MaxBytes: cfg.MaxBytes(0),
+		Config: cfg,
 		Received: func() []sinktest.Received {
 			peer.mu.Lock()
 			defer peer.mu.Unlock()
@@ -150,26 +179,35 @@ func httpRig(t *testing.T, secure bool, change func(*sink.HTTPConfig)) *sinktest
 			defer peer.mu.Unlock()
 			peer.deny = on
 		},
-		Secrets: []string{canaryPath, "T0CANARYPATH", canaryQuery, canaryToken, canaryHeader},
+		Secrets: []string{canaryPath, "T0CANARYPATH", canaryQuery, canaryToken, canaryHeader, canaryGrant, canaryClient, canarySecret, canarySecret[len("whsec_"):]},
 	}
 }
 
 func TestHTTP_PassesTheSuite(t *testing.T) {
+	sign := func(c *sink.HTTPConfig) {
+		c.Signing = sink.HTTPSigning{Secrets: []safe.Secret{"whsec_" + safe.Secret(strings.Repeat("A", 32)), canarySecret}, HubSignature: true}
+	}
 	for _, v := range []struct {
-		name    string
-		secure  bool
-		oneLine bool
-		change  func(*sink.HTTPConfig)
+		name          string
+		secure        bool
+		oneLine, utf8 bool
+		change        func(*sink.HTTPConfig)
 	}{
-		{"single", false, false, func(*sink.HTTPConfig) {}},
-		{"array", false, false, func(c *sink.HTTPConfig) { c.Body = "array" }},
-		{"ndjson in gzip", false, true, func(c *sink.HTTPConfig) { c.Body, c.Gzip = "ndjson", true }},
-		{"ndjson over HTTP/2", true, true, func(c *sink.HTTPConfig) { c.Body = "ndjson" }},
+		{"single", false, false, false, func(*sink.HTTPConfig) {}},
+		{"array", false, false, false, func(c *sink.HTTPConfig) { c.Body = "array" }},
+		{"ndjson in gzip", false, true, false, func(c *sink.HTTPConfig) { c.Body, c.Gzip = "ndjson", true }},
+		{"ndjson over HTTP/2", true, true, false, func(c *sink.HTTPConfig) { c.Body = "ndjson" }},
+		{"signed arrays in gzip", false, false, true, func(c *sink.HTTPConfig) { c.Body, c.Gzip = "array", true; sign(c) }},
+		{"CloudEvents", false, false, true, func(c *sink.HTTPConfig) { c.Body = "cloudevents" }},
+		{"CloudEvents in batches", false, false, true, func(c *sink.HTTPConfig) { c.Body = "cloudevents-batch" }},
+		{"binary CloudEvents, signed", false, false, true, func(c *sink.HTTPConfig) { c.Body = "cloudevents-binary"; sign(c) }},
+		{"OAuth2", false, false, false, func(c *sink.HTTPConfig) { c.Auth.Type = "oauth2" }},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			sinktest.Run(t, sinktest.Subject{
 				Grade:   sink.Acknowledged,
 				OneLine: v.oneLine,
+				UTF8:    v.utf8,
 				Start:   func(t *testing.T) *sinktest.Rig { return httpRig(t, v.secure, v.change) },
 			})
 		})

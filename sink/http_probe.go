@@ -22,7 +22,7 @@ var errHTTPProbed = errors.New("probed")
 const httpLinger = 300 * time.Millisecond
 
 // Probe implements Config. It connects as Write would, proxy and TLS included, and hangs up before the first
-// byte of a request.
+// byte of a request. With OAuth2 it gets a token.
 func (c *HTTPConfig) Probe(ctx context.Context, d Deps) Probe {
 	p := Probe{Grade: Acknowledged, Connections: c.Concurrency}
 	target, err := c.readTarget(format.JSONType)
@@ -35,11 +35,22 @@ func (c *HTTPConfig) Probe(ctx context.Context, d Deps) Probe {
 		return p.httpProblem(err, "correct the configuration or the file it names")
 	}
 	defer transport.CloseIdleConnections()
+	tokens, err := c.newTokens(d, target)
+	if err != nil {
+		return p.httpProblem(err, "correct the configuration or the file it names")
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 
+	p.httpToken(ctx, c, tokens)
 	if p.httpReach(ctx, transport, target) {
 		p.Found = append(p.Found, "credentials and path are first checked by the first event")
+	}
+	if c.Gzip && c.Signing.on() {
+		p.Warnings = append(p.Warnings, Problem{
+			What:   "requests are signed before they are compressed, as Standard Webhooks signs the payload itself",
+			Remedy: "see that the receiver decompresses before it verifies, or leave gzip away",
+		})
 	}
 	return p
 }

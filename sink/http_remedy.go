@@ -30,23 +30,23 @@ func httpRemedyFor(err error) (remedy string, operator bool) {
 	case errors.As(err, &proxy):
 		return "check proxy: its address, its credentials, and whether it may reach this host", httpClass(proxy.status) == httpDenied
 	case errors.As(err, &host):
-		return "use the name that the certificate is for in url, or set tls.server_name to it", true
+		return "use the name that the certificate is for in the URL, or set tls.server_name to it", true
 	case errors.As(err, &expiry):
 		return "the server needs a valid certificate; check this machine's clock too", true
 	case errors.As(err, &verify):
 		return "set tls.ca_file to the authority that signed the server's certificate", true
 	case errors.As(err, &record):
-		return "the port speaks no TLS: use its TLS port, or http:// in url", true
+		return "the port speaks no TLS: use its TLS port, or http:// in the URL", true
 	case errors.As(err, &op) && op.Op == "remote error": // how crypto/tls marks an alert of the peer
 		return "the server ends the TLS handshake: it may want a client certificate (tls.cert_file, tls.key_file) that it trusts", true
 	case errors.As(err, &dns):
-		return "check the host in url, and this machine's name servers; behind a proxy, set proxy", false
+		return "check the host in the URL, and this machine's name servers; behind a proxy, set proxy", false
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nothing listens there: check host and port in url, and that the receiver runs", false
+		return "nothing listens there: check host and port in the URL, and that the receiver runs", false
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &slow) && slow.Timeout():
 		return "no answer: check firewalls between here and there, or set proxy", false
 	}
-	return "check url, proxy and the tls keys", false
+	return "check the URL, proxy and the tls keys", false
 }
 
 // httpRemedy says what to do about an answer that only an operator can change.
@@ -60,9 +60,9 @@ func httpRemedy(res *http.Response) string {
 		return "check method and url"
 	case status >= 300 && status <= 399:
 		if to, err := url.Parse(res.Header.Get("Location")); err == nil && to.Host != "" {
-			return "redirects are not followed: correct url, it leads to " + safe.Origin(to.String())
+			return "redirects are not followed: correct the URL, it leads to " + safe.Origin(to.String())
 		}
-		return "redirects are not followed: correct url"
+		return "redirects are not followed: correct the URL"
 	}
 	return "check url"
 }

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"s1stream/internal/safe"
-	"s1stream/sink/format"
 )
 
 // httpTarget is where requests go and what they carry, as the secrets were last read.
@@ -19,6 +18,7 @@ type httpTarget struct {
 	url     string
 	origin  string // scheme and host: what may be shown
 	header  http.Header
+	signer  httpSigner
 	secrets []string // longest first
 	hide    *strings.Replacer
 }
@@ -44,12 +44,14 @@ func (c *HTTPConfig) readTarget(contentType string) (*httpTarget, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &httpTarget{url: u.String(), origin: safe.Origin(u.String()), header: http.Header{}}
-	t.header.Set("User-Agent", "s1stream")
-	t.header.Set("Content-Type", contentType)
-	if c.Body == "ndjson" && contentType == format.JSONType {
-		t.header.Set("Content-Type", "application/x-ndjson")
+	signer, own, err := c.Signing.read()
+	if err != nil {
+		return nil, err
 	}
+	secrets = append(secrets, own...)
+	t := &httpTarget{url: u.String(), origin: safe.Origin(u.String()), header: http.Header{}, signer: signer}
+	t.header.Set("User-Agent", "s1stream")
+	t.header.Set("Content-Type", c.httpContentType(contentType))
 	if c.Gzip {
 		t.header.Set("Content-Encoding", "gzip")
 	}
@@ -57,7 +59,7 @@ func (c *HTTPConfig) readTarget(contentType string) (*httpTarget, error) {
 		t.header.Set(name, value)
 		secrets = append(secrets, value)
 	}
-	if name := c.Auth.authHeader(); name != "" {
+	if name := c.Auth.authHeader(); name != "" && credentials != "" { // an OAuth2 token comes with each request
 		t.header.Set(name, credentials)
 	}
 	secrets = append(secrets, httpProxySecrets(c.Proxy)...)
@@ -101,7 +103,17 @@ func (t *httpTarget) setSecrets(secrets []string) {
 }
 
 func (t *httpTarget) equal(o *httpTarget) bool {
-	return t.url == o.url && maps.EqualFunc(t.header, o.header, slices.Equal[[]string])
+	return t.url == o.url && t.signer.equal(o.signer) && maps.EqualFunc(t.header, o.header, slices.Equal[[]string])
+}
+
+// hiding is t for one request that carries a secret of its own.
+func (t *httpTarget) hiding(secret string) *httpTarget {
+	if secret == "" {
+		return t
+	}
+	own := *t
+	own.setSecrets(append(slices.Clone(t.secrets), secret))
+	return &own
 }
 
 // scrub takes the secrets out of the beginning of what a server said: it may echo what it was sent.

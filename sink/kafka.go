@@ -1,7 +1,6 @@
 package sink
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,8 +10,6 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
-
-	"s1stream/sink/format"
 )
 
 // kafkaSettling is for how long after an ack a topic that a broker does not know is taken for a broker that
@@ -23,9 +20,6 @@ const kafkaSettling = 30 * time.Second
 // keeps the cluster's last known layout for as long as it can't read a new one.
 const kafkaLasting = 2 * time.Minute
 
-// kafkaTimeFormat writes s1-updated-at as the console does: UTC, with microseconds.
-const kafkaTimeFormat = "2006-01-02T15:04:05.000000Z"
-
 // Kafka writes each record under its threat's id, so that all versions of a threat are in one partition, in the
 // order they were written. nil from Write means that every in-sync replica has the record (acks=all).
 //
@@ -35,7 +29,8 @@ type Kafka struct {
 	cfg   KafkaConfig
 	deps  Deps
 	topic string
-	limit int // bytes of one record, as Kafka counts them
+	own   []kafka.Header // of the headers table
+	limit int            // bytes of one record, as Kafka counts them
 	times kafkaTimes
 
 	closed atomic.Bool
@@ -43,6 +38,7 @@ type Kafka struct {
 
 	mu      sync.Mutex // held by Write and Close: kafka-go must not be closed beside a write
 	client  *kafkaClient
+	tokens  *kafkaTokens // of OAUTHBEARER; they outlive a client
 	lastAck time.Time
 }
 
@@ -64,7 +60,7 @@ func newKafka(cfg KafkaConfig, d Deps, t kafkaTimes) (*Kafka, error) {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Kafka{cfg: cfg, deps: d, topic: topic, limit: kafkaRecordLimit(d.MaxMessageBytes), times: t}, nil
+	return &Kafka{cfg: cfg, deps: d, topic: topic, own: cfg.ownHeaders(), limit: kafkaRecordLimit(d.MaxMessageBytes), times: t}, nil
 }
 
 // Grade implements Sink.
@@ -86,12 +82,8 @@ func (k *Kafka) Write(ctx context.Context, records []Record) error {
 		return errors.New("write to kafka: the sink is closed")
 	}
 
-	if k.client == nil {
-		c, err := newKafkaClient(&k.cfg, k.topic, k.limit, k.times, k.deps)
-		if err != nil {
-			return err
-		}
-		k.client = c
+	if err := k.prepare(ctx); err != nil {
+		return err
 	}
 	msgs, results := k.messages(records)
 	known, err := k.deliver(ctx, msgs, results)
@@ -104,45 +96,34 @@ func (k *Kafka) Write(ctx context.Context, records []Record) error {
 	return k.conclude(results)
 }
 
-// messages encodes records for kafka-go. A record that is too large gets its result at once: kafka-go would void
-// the whole call for it.
-func (k *Kafka) messages(records []Record) ([]kafka.Message, []error) {
-	const perRecord = 5
-	msgs := make([]kafka.Message, len(records))
-	results := make([]error, len(records))
-	headers := make([]kafka.Header, 0, perRecord*len(records))
-	source, contentType := []byte(k.deps.Source), []byte(cmp.Or(k.deps.ContentType, format.JSONType))
-	now := time.Now()
-	for i, r := range records {
-		ev := r.Event
-		id := []byte(ev.ID)
-		from := len(headers)
-		headers = append(headers,
-			kafka.Header{Key: "s1-version", Value: []byte(ev.Version.String())},
-			kafka.Header{Key: "s1-id", Value: id},
-			kafka.Header{Key: "s1-updated-at", Value: ev.UpdatedAt.UTC().AppendFormat(nil, kafkaTimeFormat)},
-			kafka.Header{Key: "s1-source", Value: source},
-			kafka.Header{Key: "content-type", Value: contentType},
-		)
-		at := now
-		if k.cfg.Timestamp == "updated_at" {
-			at = ev.UpdatedAt
-		}
-		msgs[i] = kafka.Message{Key: id, Value: r.Body, Headers: headers[from:len(headers):len(headers)], Time: at}
-		if n := kafkaSize(&msgs[i]); n > k.limit {
-			results[i] = &RefusedError{Err: fmt.Errorf("the record has %d bytes with key and headers, over the limit of %d", n, k.limit)}
-		}
+// prepare makes sure that there is a client, and that its sessions last: between two Writes no batch is under way, so
+// one whose sessions are about to end is replaced without anybody noticing.
+func (k *Kafka) prepare(ctx context.Context) error {
+	if k.client != nil && !k.client.guard.ending() {
+		return nil
 	}
-	return msgs, results
-}
-
-// kafkaSize is at least what kafka-go compares with BatchBytes, which is more than a record takes on the wire.
-func kafkaSize(m *kafka.Message) int {
-	n := 32 + len(m.Key) + len(m.Value)
-	for _, h := range m.Headers {
-		n += 10 + len(h.Key) + len(h.Value)
+	var err error
+	if k.tokens == nil && k.cfg.SASL.Mechanism == kafkaBearerName {
+		k.tokens, err = newKafkaTokens(&k.cfg, k.times, k.deps)
 	}
-	return n
+	if err == nil && k.tokens != nil { // got here, where its failure can be told as it is
+		_, err = k.tokens.get(ctx)
+	}
+	switch {
+	case err != nil && k.client == nil:
+		return err
+	case err != nil: // the sessions last a little longer; after that, the next connection says why
+		return nil
+	}
+	if k.client != nil {
+		k.deps.Log.Debug("kafka sessions renewed")
+		if err := k.client.close(k.times.closing); err != nil {
+			k.deps.Log.Warn("kafka client replaced", "err", err)
+		}
+		k.client = nil
+	}
+	k.client, err = newKafkaClient(&k.cfg, k.cfg.mechanism(k.tokens), k.topic, k.limit, k.times, k.deps)
+	return err
 }
 
 // deliver sends the messages that have no result yet, and sets their results: nil for taken. An error is that of
@@ -282,6 +263,7 @@ func (k *Kafka) Close() error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	defer k.tokens.close()
 	c := k.client
 	k.client = nil
 	if c == nil {

@@ -37,6 +37,7 @@ func TestKafka_WithARealBroker(t *testing.T) {
 		{"each refusal says what to do", kafkaBrokerRefuses},
 		{"a rotated password is used by the next connection", kafkaBrokerRotates},
 		{"each compression is read by others", kafkaBrokerCompresses},
+		{"headers of one's own and of CloudEvents arrive", kafkaBrokerHeaders},
 		{"a record over the topic's limit is refused alone", kafkaBrokerTooLarge},
 		{"a missing topic is denied until it is there", kafkaBrokerNoTopic},
 		{"check sees what is there and what is wrong", kafkaBrokerProbe},
@@ -50,7 +51,7 @@ func TestKafka_WithARealBroker(t *testing.T) {
 // kafkaBrokerTimes are short enough for a test and long enough for a broker on a busy machine.
 func kafkaBrokerTimes() kafkaTimes {
 	u := kafkaUsualTimes()
-	u.dial, u.write, u.metadata, u.closing = 3*time.Second, 4*time.Second, 500*time.Millisecond, 2*time.Second
+	u.dial, u.write, u.metadata, u.closing, u.asking = 3*time.Second, 4*time.Second, 500*time.Millisecond, 2*time.Second, 200*time.Millisecond
 	return u
 }
 

@@ -9,15 +9,13 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl"
-	"github.com/segmentio/kafka-go/sasl/plain"
-	"github.com/segmentio/kafka-go/sasl/scram"
 
 	"s1stream/internal/safe"
 )
 
 // kafkaTimes holds every bound, so that tests can be quick.
 type kafkaTimes struct {
-	dial       time.Duration // to connect, TLS and API versions included; again for each step of SASL
+	dial       time.Duration // to connect; again for TLS and for each step of SASL
 	write      time.Duration // for the answer to one produce request
 	idle       time.Duration // a connection not used for this long is closed
 	metadata   time.Duration // longest age of the cluster's layout, and longest wait for it
@@ -26,6 +24,7 @@ type kafkaTimes struct {
 	attempts   int           // tries of a batch within one Write, for an election or a broken idle connection
 	whole      time.Duration // one Write, whatever happens
 	closing    time.Duration // waiting for kafka-go to end, and once more after its connections are cut
+	asking     time.Duration // between two requests for a token, while there is none
 }
 
 func kafkaUsualTimes() kafkaTimes {
@@ -39,6 +38,7 @@ func kafkaUsualTimes() kafkaTimes {
 		attempts:   3,
 		whole:      40 * time.Second, // more than attempts × (write + 1 s), so that it is rare
 		closing:    2500 * time.Millisecond,
+		asking:     5 * time.Second,
 	}
 }
 
@@ -50,33 +50,32 @@ type kafkaClient struct {
 	born      time.Time
 }
 
-func newKafkaTransport(cfg *KafkaConfig, topic string, t kafkaTimes, dialed func()) (*kafka.Transport, *kafkaGuard, error) {
-	g := newKafkaGuard(t, cfg.cleartext() && !cfg.AllowCleartextAuth, dialed)
+// kafkaClientID is what brokers' logs and quotas know s1stream by.
+const kafkaClientID = "s1stream"
+
+// newKafkaTransport leaves TLS and SASL to the guard.
+func newKafkaTransport(cfg *KafkaConfig, mechanism sasl.Mechanism, topic string, t kafkaTimes, dialed func()) (*kafka.Transport, *kafkaGuard, error) {
+	g, err := newKafkaGuard(cfg, mechanism, t, dialed)
+	if err != nil {
+		return nil, nil, err
+	}
 	tr := &kafka.Transport{
 		Dial:           g.dial,
 		DialTimeout:    t.dial,
 		IdleTimeout:    t.idle,
 		MetadataTTL:    t.metadata,
 		MetadataTopics: []string{topic},
-		ClientID:       "s1stream",
+		ClientID:       kafkaClientID,
 		Context:        g.ctx,
 	}
-	if cfg.TLS.On() {
-		c, err := cfg.TLS.Client()
-		if err != nil {
-			g.cancel()
-			return nil, nil, &DeniedError{Err: err}
-		}
-		tr.TLS = c
-	}
-	if cfg.SASL.Mechanism != "" {
-		tr.SASL = kafkaMechanism{cfg.SASL}
+	if mechanism != nil { // each of its steps has t.dial
+		tr.DialTimeout = 4 * t.dial
 	}
 	return tr, g, nil
 }
 
-func newKafkaClient(cfg *KafkaConfig, topic string, limit int, t kafkaTimes, d Deps) (*kafkaClient, error) {
-	tr, g, err := newKafkaTransport(cfg, topic, t, d.Connected)
+func newKafkaClient(cfg *KafkaConfig, mechanism sasl.Mechanism, topic string, limit int, t kafkaTimes, d Deps) (*kafkaClient, error) {
+	tr, g, err := newKafkaTransport(cfg, mechanism, topic, t, d.Connected)
 	if err != nil {
 		return nil, err
 	}
@@ -148,29 +147,4 @@ func (c *kafkaClient) close(limit time.Duration) error {
 	case <-timer.C:
 		return errors.New("close kafka connections: the client library does not end; its connections are closed")
 	}
-}
-
-// kafkaMechanism reads the password at each handshake, so that a rotated file is used by the next connection.
-type kafkaMechanism struct{ cfg KafkaSASL }
-
-func (m kafkaMechanism) Name() string { return m.cfg.Mechanism }
-
-func (m kafkaMechanism) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
-	pass, err := safe.ReadSecret(m.cfg.Password, m.cfg.PasswordFile)
-	if err != nil {
-		return nil, nil, &DeniedError{Err: fmt.Errorf("sasl.password_file: %w", err)}
-	}
-	var mech sasl.Mechanism
-	switch m.cfg.Mechanism {
-	case "SCRAM-SHA-256":
-		mech, err = scram.Mechanism(scram.SHA256, m.cfg.Username, pass.Reveal())
-	case "SCRAM-SHA-512":
-		mech, err = scram.Mechanism(scram.SHA512, m.cfg.Username, pass.Reveal())
-	default:
-		mech = plain.Mechanism{Username: m.cfg.Username, Password: pass.Reveal()}
-	}
-	if err != nil { // the text of the library's error may quote what it could not prepare
-		return nil, nil, &DeniedError{Err: errors.New("sasl.username, sasl.password: hold characters that SCRAM does not allow (RFC 4013)")}
-	}
-	return mech.Start(ctx)
 }

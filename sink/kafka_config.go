@@ -21,26 +21,25 @@ const (
 	kafkaMaxRecord = 1_000_000
 	// kafkaOverhead is kept free beside the body for key, headers and lengths, about 250 bytes as a rule.
 	kafkaOverhead = 1024
+	// kafkaCloudEvents is kept free for the ce_ headers: some 280 bytes as a rule, and 550 with the longest host.
+	kafkaCloudEvents = 768
 )
 
 // KafkaConfig is a sink of type "kafka".
 type KafkaConfig struct {
-	Brokers     []string  `koanf:"brokers"`     // host:port, some of the cluster's brokers; the others are found
-	Topic       string    `koanf:"topic"`       // {source} stands for the source's NAME
-	Compression string    `koanf:"compression"` // none, gzip, snappy, lz4 or zstd
-	Timestamp   string    `koanf:"timestamp"`   // record time: now, or updated_at (the threat's)
+	Brokers     []string `koanf:"brokers"`     // host:port, some of the cluster's brokers; the others are found
+	Topic       string   `koanf:"topic"`       // {source} stands for the source's NAME
+	Compression string   `koanf:"compression"` // none, gzip, snappy, lz4 or zstd
+	Timestamp   string   `koanf:"timestamp"`   // record time: now, or updated_at (the threat's)
+	// Headers are added to every record, by name; they are no secrets.
+	Headers map[string]string `koanf:"headers"`
+	// CloudEvents adds the headers of the CloudEvents Kafka binding, binary content mode.
+	CloudEvents bool      `koanf:"cloudevents"`
 	TLS         TLS       `koanf:"tls"`
 	SASL        KafkaSASL `koanf:"sasl"`
-	// AllowCleartextAuth permits SASL PLAIN without TLS to a broker beyond loopback.
+	// AllowCleartextAuth permits SASL PLAIN and OAUTHBEARER without TLS to a broker beyond loopback, and a token
+	// endpoint over http:// there.
 	AllowCleartextAuth bool `koanf:"allow_cleartext_auth"`
-}
-
-// KafkaSASL is how the sink authenticates. Without a mechanism it does not.
-type KafkaSASL struct {
-	Mechanism    string      `koanf:"mechanism"` // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
-	Username     string      `koanf:"username"`
-	Password     safe.Secret `koanf:"password"`
-	PasswordFile string      `koanf:"password_file"` // read again at every connection, so that it can be rotated
 }
 
 var _ Config = (*KafkaConfig)(nil)
@@ -76,48 +75,28 @@ func (c *KafkaConfig) Validate() error {
 	if err := c.TLS.Validate(); err != nil {
 		errs = append(errs, err)
 	}
-	if err := c.SASL.validate(); err != nil {
-		errs = append(errs, err)
-	}
-	if c.cleartext() && !c.AllowCleartextAuth {
+	errs = append(errs, c.SASL.mistakes(c.AllowCleartextAuth)...)
+	if secret := c.cleartext(); secret != "" {
 		for _, b := range c.Brokers {
 			if !kafkaLoopback(b) {
-				bad("sasl.mechanism: PLAIN without TLS sends the password to %s in clear text: "+
-					"set tls.enabled = true, use SCRAM-SHA-512, or set allow_cleartext_auth = true", safe.Text(b))
+				bad("sasl.mechanism: %s without TLS sends %s to %s in clear text: %s", c.SASL.Mechanism, secret, safe.Text(b), kafkaCleartextRemedy)
 				break
 			}
 		}
 	}
-	return errors.Join(errs...)
-}
-
-func (s *KafkaSASL) validate() error {
-	var errs []error
-	switch s.Mechanism {
-	case "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512":
-		if s.Username == "" {
-			errs = append(errs, fmt.Errorf("sasl.username: must not be empty with sasl.mechanism = %q", s.Mechanism))
-		}
-		if s.Password == "" && s.PasswordFile == "" {
-			errs = append(errs, fmt.Errorf("sasl.password_file: must be given with sasl.mechanism = %q (or sasl.password)", s.Mechanism))
-		}
-	case "":
-		if s.Username != "" || s.Password != "" || s.PasswordFile != "" {
-			errs = append(errs, errors.New("sasl.mechanism: must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 where another sasl key is set"))
-		}
-	default:
-		errs = append(errs, fmt.Errorf("sasl.mechanism: %q must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", safe.Text(s.Mechanism)))
-	}
-	if s.Password != "" && s.PasswordFile != "" {
-		errs = append(errs, errors.New("sasl.password: must not be given together with sasl.password_file"))
-	}
+	errs = append(errs, c.headerMistakes()...)
 	return errors.Join(errs...)
 }
 
 // MaxBytes implements Config. max_message_bytes is compared with what Kafka counts, the record with its key and
-// headers, so it is to be the topic's max.message.bytes or less; 1 KiB of it is kept free for those.
+// headers, so it is to be the topic's max.message.bytes or less; 1 KiB of it is kept free for those, and what
+// headers and cloudevents add.
 func (c *KafkaConfig) MaxBytes(configured int) int {
-	return max(1, kafkaRecordLimit(configured)-kafkaOverhead)
+	free := kafkaOverhead + kafkaHeadersSize(c.ownHeaders())
+	if c.CloudEvents {
+		free += kafkaCloudEvents
+	}
+	return max(1, kafkaRecordLimit(configured)-free)
 }
 
 func kafkaRecordLimit(configured int) int {
@@ -139,7 +118,7 @@ func (c *KafkaConfig) New(d Deps) (Sink, error) {
 // Secrets implements Config.
 func (c *KafkaConfig) Secrets() []string {
 	var files []string
-	for _, f := range []string{c.SASL.PasswordFile, c.TLS.KeyFile} {
+	for _, f := range []string{c.SASL.PasswordFile, c.SASL.ClientSecretFile, c.TLS.KeyFile} {
 		if f != "" {
 			files = append(files, f)
 		}
@@ -150,9 +129,6 @@ func (c *KafkaConfig) Secrets() []string {
 func (c *KafkaConfig) topicFor(source string) string {
 	return strings.ReplaceAll(c.Topic, "{source}", source)
 }
-
-// cleartext reports whether a password would cross the wire as it is.
-func (c *KafkaConfig) cleartext() bool { return c.SASL.Mechanism == "PLAIN" && !c.TLS.On() }
 
 // kafkaTopicName checks a name by the rules of org.apache.kafka.common.internals.Topic.
 func kafkaTopicName(s string) bool {

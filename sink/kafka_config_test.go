@@ -102,7 +102,7 @@ func TestKafkaConfig_ListsItsSecretFiles(t *testing.T) {
 
 func TestKafka_SettingsThatDecideOnLoss(t *testing.T) {
 	cfg := kafkaTestConfig("127.0.0.1:1")
-	c, err := newKafkaClient(&cfg, "t", 5000, kafkaUsualTimes(), Deps{Log: slog.New(slog.DiscardHandler)})
+	c, err := newKafkaClient(&cfg, nil, "t", 5000, kafkaUsualTimes(), Deps{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestKafka_ShowsNoPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = k.Close() }()
-	_, _, err = kafkaMechanism{cfg.SASL}.Start(context.Background())
+	_, _, err = kafkaPassword{cfg.SASL}.Start(context.Background())
 	var denied *DeniedError
 	if !errors.As(err, &denied) || strings.Contains(err.Error(), "canary") {
 		t.Errorf("a password that can't be prepared gives %v", err)
@@ -140,7 +140,7 @@ func TestKafka_ShowsNoPassword(t *testing.T) {
 	}
 }
 
-func TestKafkaGuard_SendsNoPasswordInClearTextBeyondLoopback(t *testing.T) {
+func TestKafkaGuard_SendsNoSecretInClearTextBeyondLoopback(t *testing.T) {
 	// A socket stands for any peer that is not on loopback: no other address may be used in a test.
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", path)
@@ -148,12 +148,19 @@ func TestKafkaGuard_SendsNoPasswordInClearTextBeyondLoopback(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	g := newKafkaGuard(kafkaTestTimes(), true, func() { t.Error("counted as a connection") })
-	defer g.cut(false)
-	_, err = g.dial(t.Context(), "unix", path)
-	var denied *DeniedError
-	if !errors.As(err, &denied) || !strings.Contains(err.Error(), "clear text") {
-		t.Errorf("dial gives %v, want it denied", err)
+	for mechanism, secret := range map[string]string{"PLAIN": "the password", kafkaBearerName: "the token"} {
+		cfg := kafkaTestConfig("127.0.0.1:1")
+		cfg.SASL.Mechanism = mechanism
+		g, err := newKafkaGuard(&cfg, kafkaPassword{}, kafkaTestTimes(), func() { t.Error("counted as a connection") })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.cut(false)
+		_, err = g.dial(t.Context(), "unix", path)
+		var denied *DeniedError
+		if !errors.As(err, &denied) || !strings.Contains(err.Error(), secret+" would cross the network in clear text") {
+			t.Errorf("%s: dial gives %v, want it denied", mechanism, err)
+		}
 	}
 }
 

@@ -147,19 +147,8 @@ func TestKafka_PassesTheSuite(t *testing.T) {
 			cfg.Brokers = []string{p.l.Addr().String()}
 			cfg.Compression = "none" // so that the peer can look into a batch
 			cfg.SASL = sink.KafkaSASL{Mechanism: "PLAIN", Username: "u", Password: kafkaSuitePassword}
-			if err := cfg.Validate(); err != nil {
-				t.Fatal(err)
-			}
 			return &sinktest.Rig{
-				New: func(t *testing.T, d sink.Deps) sink.Sink {
-					t.Helper()
-					s, err := cfg.New(d)
-					if err != nil {
-						t.Fatal(err)
-					}
-					return s
-				},
-				MaxBytes: cfg.MaxBytes(0),
+				Config:   cfg,
 				Received: func() []sinktest.Received { return p.read(t) },
 				Net:      p.l,
 				Refuse: func(ids ...string) {

@@ -1,40 +1,56 @@
 package sink
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/segmentio/kafka-go/sasl"
 )
 
-// kafkaGuard dials for one Transport and knows each connection it opened, so that all of them can be cut:
-// kafka-go goes on writing an abandoned batch in the background, and offers no way to stop it.
+// kafkaGuard dials for one Transport, TLS and SASL included, and knows each connection it opened, so that all of them
+// can be cut: kafka-go goes on writing an abandoned batch in the background, and offers no way to stop it.
 type kafkaGuard struct {
-	ctx    context.Context // ends with the guard: a dial under way is given up
-	cancel context.CancelFunc
-	dialer net.Dialer
-	step   time.Duration // longest a Read or Write may take for which kafka-go set no deadline
-	dialed func()
-	// secret is set where a password would be sent in clear text: only loopback is dialled then, whatever
+	ctx       context.Context // ends with the guard: a dial under way is given up
+	cancel    context.CancelFunc
+	dialer    net.Dialer
+	tls       *tls.Config    // nil for none
+	mechanism sasl.Mechanism // nil for none
+	step      time.Duration  // longest TLS handshake, and longest Read or Write for which kafka-go set no deadline
+	dialed    func()
+	// secret names what would be sent in clear text, "" for nothing: only loopback is dialled then, whatever
 	// address a broker gives for itself.
-	secret bool
+	secret string
 
-	mu    sync.Mutex
-	conns map[*kafkaConn]struct{} // nil once cut
+	mu       sync.Mutex
+	conns    map[*kafkaConn]struct{} // nil once cut
+	lifetime time.Duration           // of the shortest session that a broker granted, 0 for no end
+	renew    time.Time               // when the first session has nearly ended; zero for never
 }
 
-func newKafkaGuard(t kafkaTimes, secret bool, dialed func()) *kafkaGuard {
+func newKafkaGuard(cfg *KafkaConfig, mechanism sasl.Mechanism, t kafkaTimes, dialed func()) (*kafkaGuard, error) {
 	g := &kafkaGuard{
-		dialer: net.Dialer{Timeout: t.dial, KeepAlive: 30 * time.Second},
-		step:   t.dial,
-		dialed: dialed,
-		secret: secret,
-		conns:  map[*kafkaConn]struct{}{},
+		dialer:    net.Dialer{Timeout: t.dial, KeepAlive: 30 * time.Second},
+		mechanism: mechanism,
+		step:      t.dial,
+		dialed:    dialed,
+		secret:    cfg.cleartext(),
+		conns:     map[*kafkaConn]struct{}{},
+	}
+	if cfg.TLS.On() {
+		c, err := cfg.TLS.Client()
+		if err != nil {
+			return nil, &DeniedError{Err: err}
+		}
+		g.tls = c
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background()) // lives as long as the Writer, not as one Write
-	return g
+	return g, nil
 }
 
 // dial is a kafka.Transport's Dial.
@@ -43,16 +59,41 @@ func (g *kafkaGuard) dial(ctx context.Context, network, address string) (net.Con
 	defer cancel()
 	defer context.AfterFunc(g.ctx, cancel)()
 
+	c, err := g.connect(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	err = g.open(ctx, c, address)
+	if !stop() { // closed already, or about to be
+		err = cmp.Or(ctx.Err(), err)
+	}
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// connect makes a connection on which nothing was sent yet.
+func (g *kafkaGuard) connect(ctx context.Context, network, address string) (*kafkaConn, error) {
 	raw, err := g.dialer.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	if tcp, ok := raw.RemoteAddr().(*net.TCPAddr); g.secret && (!ok || !tcp.IP.IsLoopback()) {
+	if tcp, ok := raw.RemoteAddr().(*net.TCPAddr); g.secret != "" && (!ok || !tcp.IP.IsLoopback()) {
 		_ = raw.Close()
-		return nil, &DeniedError{Err: fmt.Errorf("connect to %s: the password would cross the network in clear text: "+
-			"set tls.enabled = true, use SCRAM-SHA-512, or set allow_cleartext_auth = true", address)}
+		return nil, &DeniedError{Err: fmt.Errorf("connect to %s: %s would cross the network in clear text: %s", address, g.secret, kafkaCleartextRemedy)}
 	}
-	c := &kafkaConn{Conn: raw, guard: g}
+	c := &kafkaConn{Conn: raw, raw: raw, guard: g}
+	if g.tls != nil {
+		secure := g.tls
+		if secure.ServerName == "" {
+			secure = secure.Clone()
+			secure.ServerName, _, _ = net.SplitHostPort(address)
+		}
+		c.Conn = tls.Client(raw, secure)
+	}
 	g.mu.Lock()
 	shut := g.conns == nil
 	if !shut {
@@ -65,6 +106,49 @@ func (g *kafkaGuard) dial(ctx context.Context, network, address string) (net.Con
 	}
 	g.dialed()
 	return c, nil
+}
+
+// open is the handshakes.
+func (g *kafkaGuard) open(ctx context.Context, c *kafkaConn, address string) error {
+	if t, ok := c.Conn.(*tls.Conn); ok {
+		ctx, cancel := context.WithTimeout(ctx, g.step)
+		defer cancel()
+		if err := t.HandshakeContext(ctx); err != nil {
+			return err
+		}
+	}
+	if g.mechanism == nil {
+		return nil
+	}
+	lifetime, err := g.authenticate(ctx, c, address)
+	if err != nil || lifetime == 0 {
+		return err
+	}
+	renew := time.Now().Add(time.Duration(kafkaRenewAt * float64(lifetime)))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.renew.IsZero() || renew.Before(g.renew) {
+		g.renew = renew
+	}
+	if g.lifetime == 0 || lifetime < g.lifetime {
+		g.lifetime = lifetime
+	}
+	return nil
+}
+
+// ending reports whether a session has nearly ended. The broker ends the connection at the first request that comes
+// after the end, unless the client authenticates anew, which kafka-go can't (KIP-368).
+func (g *kafkaGuard) ending() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.renew.IsZero() && !time.Now().Before(g.renew)
+}
+
+// session returns how long brokers let a session last, 0 for no end.
+func (g *kafkaGuard) session() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.lifetime
 }
 
 // cut closes every connection and refuses new ones. With reset, bytes that are still in a send buffer are thrown
@@ -83,15 +167,16 @@ func (g *kafkaGuard) cut(reset bool) {
 	}
 }
 
-// kafkaConn bounds what kafka-go leaves unbounded: it clears the deadline before the SASL handshake, and a broker
-// that stalls there would hold the Transport's only discovery goroutine for ever.
+// kafkaConn bounds what kafka-go leaves unbounded: where it sets no deadline, each Read and Write has one of its own. A
+// broker that stalled in a handshake would hold the Transport's only discovery goroutine for ever.
 type kafkaConn struct {
-	net.Conn
-	guard  *kafkaGuard
-	dated  atomic.Bool // kafka-go has set a deadline of its own
-	failed atomic.Bool
-	once   sync.Once
-	err    error
+	net.Conn          // TLS where there is any
+	raw      net.Conn // below TLS
+	guard    *kafkaGuard
+	dated    atomic.Bool // kafka-go has set a deadline of its own
+	failed   atomic.Bool
+	once     sync.Once
+	err      error
 }
 
 func (c *kafkaConn) SetDeadline(t time.Time) error {
@@ -131,8 +216,10 @@ func (c *kafkaConn) Close() error {
 		c.guard.mu.Lock()
 		delete(c.guard.conns, c)
 		c.guard.mu.Unlock()
-		if tcp, ok := c.Conn.(*net.TCPConn); ok && c.failed.Load() {
+		if tcp, ok := c.raw.(*net.TCPConn); ok && c.failed.Load() {
 			_ = tcp.SetLinger(0)
+			c.err = c.raw.Close() // TLS would want to say goodbye first
+			return
 		}
 		c.err = c.Conn.Close()
 	})

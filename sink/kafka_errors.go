@@ -40,6 +40,10 @@ func kafkaClassify(topic string, err error) error {
 	if errors.As(err, &denied) {
 		return denied
 	}
+	var token *kafkaTokenError
+	if errors.As(err, &token) {
+		return token.err
+	}
 	fault, remedy := kafkaDiagnose(err)
 	text := "topic " + topic + ": " + kafkaText(err)
 	if remedy != "" {

@@ -3,6 +3,7 @@ package sink
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -25,7 +26,7 @@ func kafkaTestTimes() kafkaTimes {
 	return kafkaTimes{
 		dial: 250 * time.Millisecond, write: 500 * time.Millisecond, idle: time.Second,
 		metadata: 100 * time.Millisecond, backoffMin: 5 * time.Millisecond, backoffMax: 25 * time.Millisecond,
-		attempts: 3, whole: 3 * time.Second, closing: time.Second,
+		attempts: 3, whole: 3 * time.Second, closing: time.Second, asking: 250 * time.Millisecond,
 	}
 }
 
@@ -236,4 +237,26 @@ func (c kafkaFaultyConn) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	return c.Conn.Write(p)
+}
+
+// kafkaLog keeps what is logged, of every level.
+type kafkaLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *kafkaLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *kafkaLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *kafkaLog) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }

@@ -154,7 +154,11 @@ func TestKafka_ATimedOutCallDoesNotLandLater(t *testing.T) {
 // Nor do bytes that a hung broker has not read yet: they are taken out of the kernel's buffer.
 func TestKafkaGuard_CutThrowsAwayWhatWasNotRead(t *testing.T) {
 	l, accept := kafkaListen(t)
-	g := newKafkaGuard(kafkaTestTimes(), false, func() {})
+	cfg := kafkaTestConfig(l)
+	g, err := newKafkaGuard(&cfg, nil, kafkaTestTimes(), func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
 	conn, err := g.dial(t.Context(), "tcp", l)
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"s1stream/internal/safe"
 )
 
 // kafkaProbe asks for the topic's metadata and configuration, and connects to each broker that leads one of its
@@ -21,7 +23,14 @@ func kafkaProbe(ctx context.Context, cfg *KafkaConfig, d Deps) Probe {
 	p := Probe{Grade: Acknowledged, Connections: 1 + len(cfg.Brokers)}
 
 	times := kafkaUsualTimes()
-	tr, guard, err := newKafkaTransport(cfg, topic, times, d.Connected)
+	var tokens *kafkaTokens
+	if cfg.SASL.Mechanism == kafkaBearerName {
+		if tokens = kafkaProbeToken(ctx, &p, cfg, times, d); tokens == nil {
+			return p
+		}
+		defer tokens.close()
+	}
+	tr, guard, err := newKafkaTransport(cfg, cfg.mechanism(tokens), topic, times, d.Connected)
 	if err != nil {
 		p.Problems = append(p.Problems, Problem{What: err.Error(), Remedy: "check the tls files: PEM, and readable by this user"})
 		return p
@@ -36,6 +45,9 @@ func kafkaProbe(ctx context.Context, cfg *KafkaConfig, d Deps) Probe {
 		return p
 	}
 	p.Found = append(p.Found, fmt.Sprintf("cluster: %d brokers", len(meta.Brokers)))
+	if cfg.SASL.Mechanism != "" {
+		p.Found = append(p.Found, kafkaProbeSession(cfg.SASL.Mechanism, guard.session()))
+	}
 	if len(meta.Topics) != 1 || meta.Topics[0].Error != nil || len(meta.Topics[0].Partitions) == 0 {
 		err := error(kafka.UnknownTopicOrPartition)
 		if len(meta.Topics) == 1 && meta.Topics[0].Error != nil {
@@ -55,6 +67,35 @@ func kafkaProbe(ctx context.Context, cfg *KafkaConfig, d Deps) Probe {
 	kafkaProbeLeaders(ctx, &p, client, partitions)
 	kafkaProbeSettings(ctx, &p, client, topic, replicas, kafkaRecordLimit(d.MaxMessageBytes))
 	return p
+}
+
+// kafkaProbeToken gets a token and says what it is; nil where there is none, which is a problem.
+func kafkaProbeToken(ctx context.Context, p *Probe, cfg *KafkaConfig, times kafkaTimes, d Deps) *kafkaTokens {
+	tokens, err := newKafkaTokens(cfg, times, d)
+	if err != nil {
+		p.Problems = append(p.Problems, Problem{What: err.Error(), Remedy: "correct the file"})
+		return nil
+	}
+	token, err := tokens.get(ctx)
+	if err != nil {
+		tokens.close()
+		p.Problems = append(p.Problems, kafkaProblem("get a token", &kafkaTokenError{err}))
+		return nil
+	}
+	found := fmt.Sprintf("token from %s: for %v", safe.Origin(cfg.SASL.TokenURL), time.Until(tokens.client.Ends()).Round(time.Second))
+	if claims := kafkaClaims(token); claims != "" {
+		found += ", " + claims
+	}
+	p.Found = append(p.Found, found)
+	return tokens
+}
+
+func kafkaProbeSession(mechanism string, lifetime time.Duration) string {
+	text := "authenticated by " + mechanism
+	if lifetime > 0 {
+		text += fmt.Sprintf("; a session lasts %v, and is renewed before", lifetime.Round(time.Second))
+	}
+	return text
 }
 
 // kafkaProbeLeaders connects to each broker that leads a partition, TLS and SASL included.
@@ -98,7 +139,10 @@ func kafkaProbeSettings(ctx context.Context, p *Probe, client *kafka.Client, top
 	}
 	switch {
 	case errors.Is(err, kafka.TopicAuthorizationFailed), errors.Is(err, kafka.ClusterAuthorizationFailed):
-		p.Found = append(p.Found, isr+": unknown: no DescribeConfigs permission")
+		p.Warnings = append(p.Warnings, Problem{
+			What:   isr + " and " + size + " of topic " + topic + " are unknown: this user may not read them",
+			Remedy: "grant it DescribeConfigs on the topic, or look at them yourself: they decide on loss and on size",
+		})
 		return
 	case err != nil:
 		p.Found = append(p.Found, isr+": unknown: "+kafkaText(err))
@@ -131,7 +175,11 @@ func kafkaProblem(what string, err error) Problem {
 	if errors.As(err, &denied) {
 		return Problem{What: what, Remedy: denied.Error()}
 	}
+	var token *kafkaTokenError
 	_, remedy := kafkaDiagnose(err)
+	if errors.As(err, &token) {
+		remedy = "check sasl.token_url, and whether the endpoint can be reached from here (HTTPS_PROXY)"
+	}
 	if remedy == "" {
 		remedy = "look at the brokers' logs"
 	}

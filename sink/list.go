@@ -28,6 +28,8 @@ func Types() []Type {
 	large := LineDefaults{BatchEvents: 1000, BatchBytes: 4 << 20, BatchWait: 200 * time.Millisecond}
 	// One request is one batch, and a node likes some megabytes.
 	bulk := LineDefaults{BatchEvents: 1000, BatchBytes: 5e6, BatchWait: 200 * time.Millisecond}
+	// Four requests of up to 1 MB go side by side.
+	calls := LineDefaults{BatchEvents: 1000, BatchBytes: 3600e3, BatchWait: 200 * time.Millisecond}
 	// A batch waits for its acks as a whole. With an indexer that takes 10 s for them, and some 4 s to send and to ask, it
 	// must hold 14,000 events to carry 1,000 a second, and the queue what comes meanwhile: 16,000 of 5 KB are 80 MiB
 	// each, and half as much again for the garbage collector. docs/benchmarks.md measures both.
@@ -40,6 +42,7 @@ func Types() []Type {
 		{"relp", func() Config { return DefaultRELP() }, usual},
 		{"elastic", func() Config { return DefaultElastic() }, bulk},
 		{"splunk", func() Config { return DefaultSplunk() }, patient},
+		{"azure", func() Config { return DefaultAzure() }, calls},
 	}
 }
 

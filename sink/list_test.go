@@ -6,7 +6,7 @@ import (
 )
 
 func TestTypes_AreFoundByNameWithDefaultsOfTheirOwn(t *testing.T) {
-	for _, want := range []string{"kafka", "syslog", "http", "file", "relp", "elastic", "splunk"} {
+	for _, want := range []string{"kafka", "syslog", "http", "file", "relp", "elastic", "splunk", "azure"} {
 		typ, ok := Lookup(want)
 		if !ok || typ.Name != want {
 			t.Fatalf("Lookup(%q) = %q, %v", want, typ.Name, ok)
@@ -25,7 +25,7 @@ func TestTypes_AreFoundByNameWithDefaultsOfTheirOwn(t *testing.T) {
 	if _, ok := Lookup("carrier-pigeon"); ok {
 		t.Error("Lookup found a type that is none")
 	}
-	if n := len(Types()); n != 7 {
-		t.Errorf("%d types, want 7: test the new one here, and run sinktest on it", n)
+	if n := len(Types()); n != 8 {
+		t.Errorf("%d types, want 8: test the new one here, and run sinktest on it", n)
 	}
 }

@@ -155,19 +155,8 @@ func TestRELP_PassesTheSuite(t *testing.T) {
 			p := startRELPPeer(t)
 			cfg := sink.DefaultRELP()
 			cfg.Address = []string{p.l.Addr().String()}
-			if err := cfg.Validate(); err != nil {
-				t.Fatal(err)
-			}
 			return &sinktest.Rig{
-				New: func(t *testing.T, d sink.Deps) sink.Sink {
-					t.Helper()
-					s, err := cfg.New(d)
-					if err != nil {
-						t.Fatal(err)
-					}
-					return s
-				},
-				MaxBytes: cfg.MaxBytes(0),
+				Config: cfg,
 				Received: func() []sinktest.Received {
 					p.mu.Lock()
 					defer p.mu.Unlock()

@@ -71,8 +71,8 @@ func relpPeers(t *testing.T, n int, modes []string, f func(t *testing.T, in relp
 			}
 		}
 		t.Run("rsyslog "+mode, func(t *testing.T) {
-			p := testpeer.StartRsyslogRELP(t, certs, "256k")
-			input := map[string]string{"plain": "relp", "tls": "relptls", "mtls": "relpmtls"}[mode]
+			input := map[string]string{"plain": "relp", "tls": "relp-tls", "mtls": "relp-mtls"}[mode]
+			p := testpeer.StartRsyslog(t, certs, input)
 			f(t, relpInput{mode, p.Addr(input), change, func() []string { return p.Lines(input) }, p.Kill, p.Start}, certs)
 		})
 		t.Run("rlp_03 "+mode, func(t *testing.T) {
@@ -294,7 +294,7 @@ func TestRELPPeers_LoseNothingWhenTheyAreKilledTenTimes(t *testing.T) {
 
 func TestRELPPeers_CutWhatIsLongerAndAcknowledgeIt(t *testing.T) {
 	// This is why the default of max_message_bytes is what it is: rsyslog as it comes says 200 and keeps a part.
-	p := testpeer.StartRsyslogRELP(t, testpeer.NewCerts(t), "")
+	p := testpeer.StartRsyslogAsItComes(t)
 	long := strings.Repeat("x", relpMaxMessage)
 	encode := func(r *RELP, size int) Record {
 		head := "<131>1 2026-11-21T13:06:44.908771Z fw.example sentinelone - - - "

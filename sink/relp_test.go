@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"strings"
 	"testing"
@@ -65,7 +66,7 @@ func TestRELPConfig_NamesEveryMistakeAndItsKey(t *testing.T) {
 	if got := DefaultRELP().MaxBytes(0); got != 8096 {
 		t.Errorf("max_message_bytes is %d by default", got)
 	}
-	if got := DefaultRELP().MaxBytes(1 << 40); got != 999_999_999 {
+	if got := DefaultRELP().MaxBytes(math.MaxInt); got != 999_999_999 {
 		t.Errorf("a frame can't hold %d bytes", got)
 	}
 }

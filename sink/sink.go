@@ -35,8 +35,8 @@ type Sink interface {
 
 // Record is an event encoded for its sink.
 type Record struct {
-	Event *event.Event
-	Body  []byte // what the sink's format made of it; may share memory with Event.Raw, so it is never written to
+	Event *event.Event // without what the sink's drop leaves out
+	Body  []byte       // what the sink's format made of it; may share memory with Event.Raw, so it is never written to
 }
 
 // Encode makes a sink's bytes of an event, appended to dst; with dst nil the answer may be ev.Raw itself.
@@ -113,6 +113,7 @@ type Deps struct {
 	Host   string // the console's host name
 	// MaxMessageBytes is the configured max_message_bytes, 0 where unset: the sink's own default applies.
 	MaxMessageBytes int
+	Format          string       // the name of the sink's format; "": "json"
 	ContentType     string       // of one record, as format.ContentType says; "": format.JSONType
 	Judge           format.Judge // how grave an event is, where the protocol says so itself; nil: format.TableJudge
 	Log             *slog.Logger // has the attributes sink and source already

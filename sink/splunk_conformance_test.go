@@ -39,19 +39,8 @@ func splunkRig(t *testing.T, secure, acks bool, change func(*sink.SplunkConfig))
 	})
 	cfg.URL, cfg.Token = safe.Secret(scheme+net.Addr().String()), splunkCanary
 	change(cfg)
-	if err := cfg.Validate(); err != nil {
-		t.Fatal(err)
-	}
 	return &sinktest.Rig{
-		New: func(t *testing.T, d sink.Deps) sink.Sink {
-			t.Helper()
-			s, err := cfg.New(d)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
-		},
-		MaxBytes: cfg.MaxBytes(0),
+		Config: cfg,
 		Received: func() (out []sinktest.Received) {
 			for _, e := range peer.Indexed() {
 				out = append(out, sinktest.Received{ID: e.Fields["threat_id"], Version: e.Fields["version"], Body: e.Event})

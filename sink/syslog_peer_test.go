@@ -52,8 +52,8 @@ func syslogInputs(p *testpeer.Syslog, certs testpeer.Certs, names ...string) (ou
 func syslogPeers(t *testing.T, f func(t *testing.T, p *testpeer.Syslog, certs testpeer.Certs, inputs []syslogInput)) {
 	certs := testpeer.NewCerts(t)
 	t.Run("rsyslog", func(t *testing.T) {
-		p := testpeer.StartRsyslog(t, certs)
-		f(t, p, certs, syslogInputs(p, certs, "tcp", "udp", "gtls", "ossl", "mtls", "mtlsgtls"))
+		p := testpeer.StartRsyslog(t, certs, "tcp", "udp", "tls", "tls-ossl", "mtls", "mtls-ossl")
+		f(t, p, certs, syslogInputs(p, certs, "tcp", "udp", "tls", "tls-ossl", "mtls", "mtls-ossl"))
 	})
 	t.Run("syslog-ng", func(t *testing.T) {
 		p := testpeer.StartSyslogNG(t, certs)
@@ -104,7 +104,7 @@ func TestSyslogPeers_StoreEveryRecordByteForByte(t *testing.T) {
 
 func TestSyslogPeers_ReadRFC3164AndLFFraming(t *testing.T) {
 	certs := testpeer.NewCerts(t)
-	p := testpeer.StartRsyslog(t, certs)
+	p := testpeer.StartRsyslog(t, certs, "tcp")
 	s := syslogNew(t, 0, func(c *SyslogConfig) {
 		c.Address, c.Header, c.Framing, c.Facility = []string{p.Addr("tcp")}, "rfc3164", "lf", "auth"
 	})
@@ -159,8 +159,8 @@ func TestSyslogPeers_LoseNoTailAtClose(t *testing.T) {
 	// record, 200 kB in all, is what our send buffer holds and its reader does not: there it loses most.
 	const conns, each = 20, 10
 	certs := testpeer.NewCerts(t)
-	p := testpeer.StartRsyslog(t, certs)
-	for _, in := range syslogInputs(p, certs, "ossl", "mtls", "gtls", "tcp") {
+	p := testpeer.StartRsyslog(t, certs, "tls-ossl", "mtls-ossl", "tls", "tcp")
+	for _, in := range syslogInputs(p, certs, "tls-ossl", "mtls-ossl", "tls", "tcp") {
 		for _, size := range []int{20_000, 100_000} {
 			t.Run(fmt.Sprint(in.name, " ", size), func(t *testing.T) {
 				before := len(p.Lines(in.name))
@@ -229,7 +229,7 @@ func TestSyslogPeers_LoseNothingWrittenLatelyWhenTheyStop(t *testing.T) {
 	// the last copy of a threat is its newest version.
 	syslogPeers(t, func(t *testing.T, p *testpeer.Syslog, _ testpeer.Certs, inputs []syslogInput) {
 		for _, in := range inputs {
-			if in.name == "udp" || in.name == "lf" || in.name == "gtls" || in.mutual {
+			if in.name == "udp" || in.name == "lf" || in.mutual {
 				continue
 			}
 			t.Run(in.name+" SIGTERM", func(t *testing.T) { syslogInterrupt(t, p, in, p.Stop) })

@@ -55,6 +55,7 @@ func (b *builder) deps(s config.Sink, sourceName, host string) sink.Deps {
 		Source:          sourceName,
 		Host:            host,
 		MaxMessageBytes: int(s.Line.MaxMessageBytes),
+		Format:          s.Line.Format,
 		ContentType:     format.ContentType(s.Line.Format),
 		Log:             b.log.With("sink", s.Name, "source", sourceName),
 		Metrics:         b.sinks,

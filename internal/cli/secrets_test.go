@@ -13,12 +13,17 @@ import (
 
 	"s1stream/internal/config"
 	"s1stream/internal/safe"
+	"s1stream/internal/testpeer"
 )
 
 // TestSecrets_AreShownNowhere lets everything fail that knows a secret, and looks at all that is printed.
 func TestSecrets_AreShownNowhere(t *testing.T) {
 	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
 	defer hook.Close()
+	sentinel := testpeer.StartAzure(t) // answers with all that it was sent
+	sentinel.Tokens.Secret = "canary-client-secret"
+	sentinel.Tokens.Mint(func() (string, any) { return "canary-access-token", 3600 })
+	sentinel.Deny(true)
 	_, server := serve(t, 3)
 	s := configure(t, server.URL, "", fmt.Sprintf(`
 [source.far]
@@ -44,7 +49,16 @@ topic = "t"
 sasl.mechanism = "SCRAM-SHA-512"
 sasl.username = "u"
 sasl.password = "canary-sasl-password"
-`, hook.URL, closedAddr(t)))
+[sink.sentinel]
+type = "azure"
+sources = ["prod"]
+endpoint = "%[3]s"
+rule_id = "%[4]s"
+tenant_id = "%[5]s"
+authority = "%[6]s"
+client_id = "%[7]s"
+client_secret = "canary-client-secret"
+`, hook.URL, closedAddr(t), sentinel.URL, sentinel.Rule, sentinel.Tenant, sentinel.Authority(), sentinel.Tokens.ClientID))
 	env := []string{"S1STREAM_OPS__LISTEN=127.0.0.1:0", "S1STREAM_LOG__LEVEL=debug", "S1STREAM_SINK__SIEM__PATH=" + s.out + ".{source}"}
 
 	var shown strings.Builder
@@ -63,7 +77,7 @@ sasl.password = "canary-sasl-password"
 	until(t, "every sink that can't deliver says so", func() bool {
 		_, reasons := httpGet(t, "http://"+addr+"/readyz")
 		return strings.Contains(reasons, "sink hook on prod") && strings.Contains(reasons, "sink dead on prod") &&
-			strings.Contains(reasons, "sink queue on prod") && strings.Contains(reasons, "source far")
+			strings.Contains(reasons, "sink queue on prod") && strings.Contains(reasons, "sink sentinel on prod") && strings.Contains(reasons, "source far")
 	})
 	for _, path := range []string{"/readyz", "/metrics"} {
 		_, body := httpGet(t, "http://"+addr+path)

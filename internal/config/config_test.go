@@ -132,6 +132,14 @@ func TestLoad_WarnsOfSecretsThatOthersCanRead(t *testing.T) {
 			t.Errorf("%s: warnings %q, want %q", c.name, got, c.want)
 		}
 	}
+	secrets := strings.Replace(format, "%", `token_file = "`+closed+`"`, 1) + `[sink.hook]
+type = "http"
+url_file = "` + write("url", "https://siem.example.com/in", 0o640) + `"
+signing.secrets = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]
+`
+	if cfg, err := Load(write("config.toml", secrets, 0o644), nil); err != nil || len(cfg.Warnings) != 1 || !strings.HasPrefix(cfg.Warnings[0], "sink.hook.signing.secrets: every user") {
+		t.Errorf("secrets in a list: %v, %+v", err, cfg)
+	}
 	path := write("config.toml", strings.Replace(format, "%", "", 1), 0o644)
 	cfg, err := Load(path, []string{"S1STREAM_SOURCE__MAIN__TOKEN=t"})
 	if err != nil || len(cfg.Warnings) > 0 {

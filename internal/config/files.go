@@ -85,6 +85,10 @@ func checkFile(key, path string, table any) error {
 		}
 		return err
 	}
+	if key == "secrets_file" {
+		_, err := safe.ReadSecrets(path)
+		return err
+	}
 	secret, err := safe.ReadSecret("", path)
 	if _, ok := table.(*source.Config); ok && key == "token_file" && err == nil {
 		err = source.CheckToken(secret)
@@ -120,13 +124,23 @@ func (r *report) warnInlineTable(prefix string, table any, path string) {
 	known := fields(table)
 	for _, key := range sortedFields(known) {
 		field, full := known[key], prefix+"."+key
-		switch s, isSecret := field.Interface().(safe.Secret); {
+		switch {
 		case isTable(field.Type()):
 			r.warnInlineTable(full, field.Addr().Interface(), path)
-		case isSecret && s != "" && s != "direct" && r.origins[full] == "":
+		case holdsSecret(field.Interface()) && r.origins[full] == "":
 			r.warn(full, "every user of this machine can read %s: chmod o-r it, or use a file of its own", path)
 		}
 	}
+}
+
+func holdsSecret(value any) bool {
+	switch v := value.(type) {
+	case safe.Secret:
+		return v != "" && v != "direct"
+	case []safe.Secret:
+		return len(v) > 0
+	}
+	return false
 }
 
 func sortedFields(known map[string]reflect.Value) []string {

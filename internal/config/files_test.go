@@ -44,6 +44,23 @@ func TestLoad_RefusesAConfigurationThatIsNoRegularFileOrTooLarge(t *testing.T) {
 	}
 }
 
+func TestLoad_ReadsAFileOfSeveralSecrets(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secrets")
+	if err := os.WriteFile(file, []byte("whsec_one\n\n whsec_two \r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := minimal + "[sink.hook]\ntype = \"http\"\nurl = \"https://siem.example.com/in\"\nsigning.secrets_file = %q\n"
+	if got := mistakesIn(t, fmt.Sprintf(text, file)); got != "" {
+		t.Errorf("mistakes: %s", got)
+	}
+	if err := os.WriteFile(file, []byte(" \n\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := mistakesIn(t, fmt.Sprintf(text, file)); !strings.Contains(got, "sink.hook.signing.secrets_file: ") || !strings.Contains(got, "is empty") {
+		t.Errorf("mistakes of an empty file: %s", got)
+	}
+}
+
 func TestLoad_RefusesSecretsAndCertificatesThatAreNoRegularFiles(t *testing.T) {
 	got := mistakesIn(t, `
 [source.main]

@@ -149,13 +149,15 @@ var tomlBlock = regexp.MustCompile("(?ms)^[ \t]*```toml[^\n]*\n(.*?)^[ \t]*```")
 func TestDocs_EveryConfigurationLoads(t *testing.T) {
 	readme := filepath.Join(root, "README.md")
 	pages, blocks := []string{readme}, map[string]int{}
-	if err := filepath.WalkDir(filepath.Join(root, "docs"), func(path string, _ fs.DirEntry, err error) error {
-		if filepath.Ext(path) == ".md" {
-			pages = append(pages, path)
+	for _, dir := range []string{"docs", "deploy"} {
+		if err := filepath.WalkDir(filepath.Join(root, dir), func(path string, _ fs.DirEntry, err error) error {
+			if filepath.Ext(path) == ".md" {
+				pages = append(pages, path)
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
 		}
-		return err
-	}); err != nil {
-		t.Fatal(err)
 	}
 	for _, page := range pages {
 		text, err := os.ReadFile(page)
@@ -164,7 +166,7 @@ func TestDocs_EveryConfigurationLoads(t *testing.T) {
 		}
 		for i, block := range tomlBlock.FindAllStringSubmatch(string(text), -1) {
 			blocks[page]++
-			t.Run(fmt.Sprintf("%s block %d", filepath.Base(page), i+1), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s block %d", strings.TrimPrefix(page, root+"/"), i+1), func(t *testing.T) {
 				if _, err := Parse([]byte(complete(block[1])), nil); err != nil {
 					t.Error(err)
 				}

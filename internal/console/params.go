@@ -129,7 +129,7 @@ func (p *param) checkItems(items []string) string {
 			if id, err := strconv.ParseUint(item, 10, 64); err != nil {
 				return fmt.Sprintf("%d: Not a valid integer.", i)
 			} else if id < minID {
-				return fmt.Sprintf("%d: Must be greater than or equal to %d.", i, minID)
+				return fmt.Sprintf("%d: Must be greater than or equal to %d.", i, uint64(minID))
 			}
 		case p.enum != nil && !slices.Contains(p.enum, item):
 			return fmt.Sprintf("%d: %q is not a valid choice.", i, item)

@@ -19,8 +19,8 @@ func TestEndToEnd_EverySinkHasEveryThreatAfterEverythingFailed(t *testing.T) {
 	t.Parallel()
 	broker := testpeer.StartKafka(t)
 	broker.CreateTopic(t, "e2e.main", 3)
-	rsyslog := testpeer.StartRsyslog(t, broker.Certs)
-	ng := testpeer.StartSyslogNG(t, broker.Certs)
+	rsyslog := testpeer.StartRsyslog(t, broker.Certs, "tcp")
+	ng := testpeer.StartSyslogNG(t, broker.Certs, "tls")
 
 	faults, err := console.ParseFaults("429=0.03,503=0.02,drop=0.02,truncate=0.02,bad-json=0.01,html=0.01,cursor-repeat=0.02,retry-after=date,late=1s")
 	if err != nil {

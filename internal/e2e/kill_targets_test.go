@@ -172,7 +172,7 @@ func killHTTP(t *testing.T, c *served) target {
 // killRELP is rsyslog. It stores a record before it answers.
 func killRELP(t *testing.T, c *served) target {
 	t.Helper()
-	rsyslog := testpeer.StartRsyslogRELP(t, testpeer.NewCerts(t), "")
+	rsyslog := testpeer.StartRsyslog(t, testpeer.NewCerts(t), "relp")
 	return target{
 		name:   "relp",
 		config: fmt.Sprintf("type = \"relp\"\naddress = %q\n", rsyslog.Addr("relp")),

@@ -165,7 +165,7 @@ func TestLine_TakesWhatItsChoiceCanNotTell(t *testing.T) {
 	}
 }
 
-func TestLine_EncodesWhatIsLeftOfAnEventAndKeepsDeadLettersWhole(t *testing.T) {
+func TestLine_GivesItsSinkWhatIsLeftOfAnEventAndKeepsDeadLettersWhole(t *testing.T) {
 	bare := []byte(`{"id":"bare"}`)
 	withLine(t, func(s *LineSpec) {
 		s.Strip = func(e *event.Event) *event.Event {
@@ -183,19 +183,31 @@ func TestLine_EncodesWhatIsLeftOfAnEventAndKeepsDeadLettersWhole(t *testing.T) {
 	}, func(r *lineRig) {
 		var bodies []string
 		r.sink.become(func(_ context.Context, records []sink.Record) error {
-			for _, rec := range records {
+			var batch sink.BatchError
+			for i, rec := range records {
+				if rec.Event.ID == "poison" {
+					batch.Failed = append(batch.Failed, sink.RecordError{Index: i, Err: &sink.RefusedError{Err: errTest}})
+					continue
+				}
 				bodies = append(bodies, string(rec.Body)+" "+string(rec.Event.Raw))
+			}
+			if len(batch.Failed) > 0 {
+				return &batch
 			}
 			return nil
 		})
-		r.offer(ev("a", 1), ev("dead", 2))
+		r.offer(ev("a", 1), ev("dead", 2), ev("poison", 3))
 		r.after(time.Minute)
-		if diff := cmp.Diff([]string{`{"id":"bare"} {"id":"a","n":1}`}, bodies); diff != "" {
+		r.offer(ev("b", 4))
+		r.after(time.Minute)
+		if diff := cmp.Diff([]string{`{"id":"bare"} {"id":"bare"}`, `{"id":"bare"} {"id":"bare"}`}, bodies); diff != "" {
 			t.Error(diff)
 		}
 		letters, err := r.fs.ReadFile("/state/siem.dead.jsonl")
-		if err != nil || !bytes.Contains(letters, []byte(`{"id":"dead","n":2}`)) {
-			t.Errorf("dead letters: %s, %v", letters, err)
+		for _, whole := range []string{`{"id":"dead","n":2}`, `{"id":"poison","n":3}`} {
+			if err != nil || !bytes.Contains(letters, []byte(whole)) {
+				t.Errorf("dead letters are %s, %v: want %s whole", letters, err, whole)
+			}
 		}
 	})
 }

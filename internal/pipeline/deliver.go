@@ -23,10 +23,19 @@ const stopPause = time.Second
 // record is a record on its way, with what became of it so far.
 type record struct {
 	sink.Record
+	whole     *event.Event // what dead letters hold, where Event is what drop has left of it; else nil
 	attempts  int
 	unknown   bool   // an earlier attempt may have delivered it
 	refused   bool   // it was refused once
 	refusedAt uint64 // line.taken then
+}
+
+// original is the event as it came.
+func (r record) original() *event.Event {
+	if r.whole != nil {
+		return r.whole
+	}
+	return r.Event
 }
 
 // newBackoff returns the waits of a retry loop: a quarter of a second to most, with jitter, for ever.
@@ -46,7 +55,7 @@ func (l *line) encodeAll(ctx context.Context, batch []*event.Event) []record {
 			l.deadLetter(ctx, record{Record: sink.Record{Event: ev}}, ev.Stub)
 			continue
 		}
-		body, shrunk, err := l.safeEncode(ev)
+		left, body, shrunk, err := l.safeEncode(ev)
 		if err != nil {
 			l.deadLetter(ctx, record{Record: sink.Record{Event: ev}}, "encode: "+err.Error())
 			continue
@@ -54,23 +63,29 @@ func (l *line) encodeAll(ctx context.Context, batch []*event.Event) []record {
 		if shrunk {
 			l.met.shrunk.Inc()
 		}
-		out = append(out, record{Record: sink.Record{Event: ev, Body: body}})
+		r := record{Record: sink.Record{Event: left, Body: body}}
+		if left != ev { // sinks make headers and envelopes of Event: nothing that was left out may get there
+			r.whole = ev
+		}
+		out = append(out, r)
 	}
 	return out
 }
 
-// safeEncode makes a panic of the encoder the event's own failure.
-func (l *line) safeEncode(ev *event.Event) (body []byte, shrunk bool, err error) {
+// safeEncode returns what is left of an event, and its record. A panic of the encoder is the event's own failure.
+func (l *line) safeEncode(ev *event.Event) (left *event.Event, body []byte, shrunk bool, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			l.log.Error("encoder panicked", "id", safe.Text(ev.ID), "stack", string(debug.Stack()))
 			err = fmt.Errorf("encoder panicked: %v", r)
 		}
 	}()
+	left = ev
 	if l.Strip != nil {
-		ev = l.Strip(ev)
+		left = l.Strip(ev)
 	}
-	return l.encode(nil, ev, l.MaxBytes)
+	body, shrunk, err = l.encode(nil, left, l.MaxBytes)
+	return left, body, shrunk, err
 }
 
 // send hands records to the sink until each is taken, dead-lettered or held as refused, or ctx ends. It is the
@@ -249,7 +264,7 @@ func (l *line) ack(records []record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range records {
-		l.dealt(r.Event)
+		l.dealt(r.original())
 	}
 }
 

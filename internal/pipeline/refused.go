@@ -81,7 +81,7 @@ func (l *line) supersede(batch []*event.Event) {
 func (l *line) deadLetter(ctx context.Context, r record, reason string) {
 	wait := newBackoff(l.Config.RetryMaxWait)
 	for {
-		err := l.DeadLetters.Append(r.Event, l.Sink, reason, r.attempts, time.Now())
+		err := l.DeadLetters.Append(r.original(), l.Sink, reason, r.attempts, time.Now())
 		if err == nil {
 			break
 		}
@@ -104,5 +104,5 @@ func (l *line) deadLetter(ctx context.Context, r record, reason string) {
 	l.dead.Add(1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.dealt(r.Event)
+	l.dealt(r.original())
 }

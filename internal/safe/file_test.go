@@ -31,6 +31,14 @@ func TestReadFile_RefusesWhatIsNoRegularFileAtOnce(t *testing.T) {
 			t.Errorf("%s: %v, want %q", file, err, want)
 		}
 	}
+	for text, want := range map[string]string{" \n\n": "is empty", "one\x00\n": "must be text"} {
+		if err := os.WriteFile(large, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := ReadSecrets(large); err == nil || !strings.Contains(err.Error(), want) || s != nil {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
 	if s, err := ReadSecret("", full); err != nil || len(s.Reveal()) != maxSecret {
 		t.Errorf("a file of the largest size: %d bytes, %v", len(s.Reveal()), err)
 	}

@@ -60,6 +60,28 @@ func ReadSecret(value Secret, file string) (Secret, error) {
 	return Secret(b), nil
 }
 
+// ReadSecrets returns the lines of a file, each without surrounding white space; those that are empty are passed over. A
+// file without any other, and what ReadFile refuses, is an error.
+func ReadSecrets(file string) ([]Secret, error) {
+	b, err := ReadFile(file, maxSecret)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.IndexByte(b, 0) >= 0 {
+		return nil, fmt.Errorf("%s: must be text", file)
+	}
+	var out []Secret
+	for line := range bytes.Lines(b) {
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			out = append(out, Secret(line))
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s: is empty", file)
+	}
+	return out, nil
+}
+
 // OpenToOthers reports whether a secret file can be read by users outside its owner and group.
 func OpenToOthers(file string) bool {
 	fi, err := os.Stat(file)

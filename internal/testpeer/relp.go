@@ -10,43 +10,24 @@ import (
 	"testing"
 )
 
-// StartRsyslogRELP starts Debian's rsyslogd with RELP inputs, or calls Missing:
-//
-//	relp, relptls, and relpmtls (client certificate named "client" required)
-//
-// maxMessageSize is rsyslog's global of that name, as in "256k"; "" leaves it as rsyslog has it. A record is stored
-// byte for byte, but for what is over that size, and before it is answered: without a queue. (With rsyslog's usual
-// queue in memory a SIGKILL may lose what was answered a moment ago, which is no fault of a sender's.)
-func StartRsyslogRELP(t testing.TB, c Certs, maxMessageSize string) *Syslog {
+// StartRsyslogAsItComes starts Debian's rsyslogd with one input, "relp", and nothing set that has to do with sizes: what
+// deploy/siem/rsyslog is there to set right. Without it, it calls Missing. A record is stored before it is answered.
+func StartRsyslogAsItComes(t testing.TB) *Syslog {
 	t.Helper()
-	bin := "/usr/sbin/rsyslogd"
-	modules, _ := filepath.Glob("/usr/lib/*/rsyslog/imrelp.so")
-	if _, err := os.Stat(bin); err != nil || len(modules) == 0 {
+	if modules, _ := filepath.Glob("/usr/lib/*/rsyslog/imrelp.so"); len(modules) == 0 {
 		Missing(t, "rsyslog's imrelp (rsyslog, rsyslog-relp)")
 	}
-	s := newSyslog(t, "rsyslog", "relp", "relptls", "relpmtls")
-	limit := ""
-	if maxMessageSize != "" {
-		limit = fmt.Sprintf("maxMessageSize=%q", maxMessageSize)
-	}
-	// GnuTLS, imrelp's default, refuses every client without a certificate, whatever its options say. With OpenSSL
-	// every input needs a CA: one without it breaks the others of the process.
-	conf := fmt.Sprintf(`global(workDirectory=%q parser.escapeControlCharactersOnReceive="off" %s)
+	s, port := newSyslog(t, "rsyslog"), Port(t)
+	main := s.write(fmt.Sprintf(`global(workDirectory=%q)
 main_queue(queue.type="direct")
-module(load="imrelp" tls.tlslib="openssl")
+module(load="imrelp")
 template(name="raw" type="string" string="%%rawmsg%%\n")
-`, s.dir, limit)
-	tls := fmt.Sprintf(`tls="on" tls.caCert=%q tls.myCert=%q tls.myPrivKey=%q`, c.CA, c.Server.Cert, c.Server.Key)
-	for input, options := range map[string]string{
-		"relp": "", "relptls": tls, "relpmtls": tls + ` tls.authMode="name" tls.permittedPeer=["client"]`,
-	} {
-		conf += fmt.Sprintf("ruleset(name=%q) { action(type=\"omfile\" file=%q template=\"raw\") }\n", input, s.file(input, "raw"))
-		conf += fmt.Sprintf("input(type=\"imrelp\" address=\"127.0.0.1\" port=\"%d\" ruleset=%q %s)\n", s.ports[input], input, options)
-	}
-	s.write("rsyslog.conf", conf)
-	s.start = func() *exec.Cmd {
-		return exec.CommandContext(t.Context(), bin, "-n", "-C", "-i", "NONE", "-f", filepath.Join(s.dir, "rsyslog.conf")) //nolint:gosec // a test's own binary
-	}
+ruleset(name="relp") { action(type="omfile" file=%q template="raw") }
+input(type="imrelp" address="127.0.0.1" port="%d" ruleset="relp")
+`, s.dir, s.Stored("relp"), port), "rsyslog.conf")
+	s.add("relp", port, func() *exec.Cmd {
+		return exec.CommandContext(t.Context(), rsyslogd, "-n", "-C", "-i", "NONE", "-f", main) //nolint:gosec // a test's own binary
+	})
 	s.Start()
 	return s
 }
@@ -64,10 +45,10 @@ func StartRELPServer(t testing.TB, c Certs, mode string, n int) RELPServer {
 	if err != nil {
 		Missing(t, "java")
 	}
-	s := newSyslog(t, "rlp_03", "relp")
+	s, port := newSyslog(t, "rlp_03"), Port(t)
 	args := []string{"-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp",
 		filepath.Join(dir, "lib", "*") + ":" + filepath.Join(dir, "classes"),
-		"RelpServer", fmt.Sprint(s.ports["relp"]), s.file("relp", "raw"), fmt.Sprint(n)}
+		"RelpServer", fmt.Sprint(port), s.Stored("relp"), fmt.Sprint(n)}
 	switch mode {
 	case "plain":
 	case "tls":
@@ -77,7 +58,10 @@ func StartRELPServer(t testing.TB, c Certs, mode string, n int) RELPServer {
 	default:
 		t.Fatalf("unknown mode %q", mode)
 	}
-	s.start = func() *exec.Cmd { return exec.CommandContext(t.Context(), java, args...) } //nolint:gosec // a test's own binary
+	s.add("relp", port, func() *exec.Cmd { return exec.CommandContext(t.Context(), java, args...) }) //nolint:gosec // a test's own binary
+	if err := os.MkdirAll(filepath.Dir(s.Stored("relp")), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	s.Start()
 	return RELPServer{s}
 }

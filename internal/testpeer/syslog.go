@@ -4,33 +4,38 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// Syslog is a running rsyslog or syslog-ng. Each of its inputs stores what it gets in files of its own.
+// Syslog is rsyslog or syslog-ng as a user of deploy/siem runs it: one process for each way in, which loads the files
+// that are shipped there and stores what it gets in a directory of its own.
 //
-//	rsyslog:   tcp (either framing), udp, gtls and ossl (TLS by either library), mtls and mtlsgtls (client
-//	           certificate named "client" required)
-//	syslog-ng: tcp (octet counting alone), lf (LF alone), udp, tls, mtls
+//	rsyslog:   tcp (either framing), tls, mtls (client certificate named "client" required), relp, relp-tls and
+//	           relp-mtls; and not shipped, but on the shipped ruleset: udp, tls-ossl and mtls-ossl (OpenSSL's driver)
+//	syslog-ng: tcp (octet counting alone), tls, mtls; and not shipped: lf (LF alone), udp
 type Syslog struct {
-	t     testing.TB
-	name  string
-	dir   string
-	ports map[string]int
-	start func() *exec.Cmd
+	t    testing.TB
+	name string
+	dir  string
+	log  *os.File
+	ways map[string]*way
+}
 
-	cmd    *exec.Cmd
+// way is one way in and its process.
+type way struct {
+	addr   string
+	start  func() *exec.Cmd
+	cmd    *exec.Cmd // nil when it does not run
 	exited chan struct{}
-	log    *os.File
 }
 
 // SyslogLine is one stored record as the collector took it apart. A field that it found absent is "" or "-".
@@ -41,105 +46,10 @@ type SyslogLine struct {
 	Params                     map[string]string // unescaped, as in "s1@32473.id"; syslog-ng alone
 }
 
-// StartRsyslog starts Debian's rsyslogd, or calls Missing.
-func StartRsyslog(t testing.TB, c Certs) *Syslog {
+func newSyslog(t testing.TB, name string) *Syslog {
 	t.Helper()
-	bin := "/usr/sbin/rsyslogd"
-	if _, err := os.Stat(bin); err != nil {
-		Missing(t, "rsyslog (rsyslog, rsyslog-gnutls, rsyslog-openssl)")
-	}
-	s := newSyslog(t, "rsyslog", "tcp", "udp", "gtls", "ossl", "mtls", "mtlsgtls")
-	conf := fmt.Sprintf(`global(workDirectory=%q maxMessageSize="256k" parser.escapeControlCharactersOnReceive="off"
-  defaultNetstreamDriverCAFile=%q defaultNetstreamDriverCertFile=%q defaultNetstreamDriverKeyFile=%q)
-main_queue(queue.type="linkedList" queue.timeoutshutdown="2000")
-module(load="imtcp" maxSessions="200")
-module(load="imudp")
-template(name="raw" type="string" string="%%rawmsg%%\n")
-template(name="parsed" type="list") {
-  constant(value="{\"Pri\":\"") property(name="pri")
-  constant(value="\",\"Time\":\"") property(name="timereported" dateFormat="rfc3339")
-  constant(value="\",\"Host\":\"") property(name="hostname" format="json")
-  constant(value="\",\"App\":\"") property(name="app-name" format="json")
-  constant(value="\",\"MsgID\":\"") property(name="msgid" format="json")
-  constant(value="\",\"SD\":\"") property(name="structured-data" format="json")
-  constant(value="\",\"Msg\":\"") property(name="msg" format="json")
-  constant(value="\"}\n") }
-`, s.dir, c.CA, c.Server.Cert, c.Server.Key)
-	tls := func(driver, auth string) string {
-		return fmt.Sprintf(`streamDriver.name=%q streamDriver.mode="1" streamDriver.authMode=%q`, driver, auth)
-	}
-	options := map[string]string{
-		"gtls": tls("gtls", "anon"), "ossl": tls("ossl", "anon"),
-		"mtls":     tls("ossl", "x509/name") + ` permittedPeer=["client"]`,
-		"mtlsgtls": tls("gtls", "x509/name") + ` permittedPeer=["client"]`,
-	}
-	for _, input := range slices.Sorted(maps.Keys(s.ports)) {
-		module := "imtcp"
-		if input == "udp" {
-			module = "imudp"
-		}
-		conf += fmt.Sprintf("ruleset(name=%q) { action(type=\"omfile\" file=%q template=\"raw\") action(type=\"omfile\" file=%q template=\"parsed\") }\n",
-			input, s.file(input, "raw"), s.file(input, "jsonl"))
-		conf += fmt.Sprintf("input(type=%q address=\"127.0.0.1\" port=\"%d\" ruleset=%q %s)\n", module, s.ports[input], input, options[input])
-	}
-	s.write("rsyslog.conf", conf)
-	s.start = func() *exec.Cmd {
-		return exec.CommandContext(t.Context(), bin, "-n", "-C", "-i", "NONE", "-f", filepath.Join(s.dir, "rsyslog.conf")) //nolint:gosec // a test's own binary
-	}
-	s.Start()
-	return s
-}
-
-// StartSyslogNG starts the syslog-ng that is unpacked below .peers/syslog-ng, or calls Missing.
-func StartSyslogNG(t testing.TB, c Certs) *Syslog {
-	t.Helper()
-	root := Dir(t, "syslog-ng", "syslog-ng")
-	s := newSyslog(t, "syslog-ng", "tcp", "lf", "udp", "tls", "mtls")
-	tls := func(verify string) string {
-		return fmt.Sprintf("tls(cert-file(%q) key-file(%q) ca-file(%q) peer-verify(%s))", c.Server.Cert, c.Server.Key, c.CA, verify)
-	}
-	driver := map[string]string{
-		"tcp": `syslog(%s transport("tcp") flags(store-raw-message))`,
-		"lf":  `network(%s transport("tcp") flags(syslog-protocol, store-raw-message))`,
-		"udp": `syslog(%s transport("udp") flags(store-raw-message))`,
-		"tls": `syslog(%s transport("tls") flags(store-raw-message) ` + tls("optional-untrusted") + `)`,
-
-		"mtls": `syslog(%s transport("tls") flags(store-raw-message) ` + tls("required-trusted") + `)`,
-	}
-	conf := `@version: 3.38
-options { keep-hostname(yes); use-dns(no); dns-cache(no); log-msg-size(262144); flush-lines(0); stats-freq(0); ts-format(iso); frac-digits(6); };
-template raw { template("${RAWMSG}\n"); };
-template parsed { template("$(format-json Pri=$PRI Time=$S_ISODATE Host=$HOST App=$PROGRAM MsgID=$MSGID Msg=$MSG --scope sdata)\n"); };
-`
-	for _, input := range slices.Sorted(maps.Keys(s.ports)) {
-		source := fmt.Sprintf(driver[input], fmt.Sprintf(`ip("127.0.0.1") port(%d)`, s.ports[input]))
-		conf += "source s_" + input + " { " + source + "; };\n"
-		conf += fmt.Sprintf("destination r_%[1]s { file(%[2]q template(raw)); };\ndestination p_%[1]s { file(%[3]q template(parsed)); };\n"+
-			"log { source(s_%[1]s); destination(r_%[1]s); destination(p_%[1]s); };\n", input, s.file(input, "raw"), s.file(input, "jsonl"))
-	}
-	s.write("syslog-ng.conf", conf)
-	lib := filepath.Join(root, "usr", "lib")
-	s.start = func() *exec.Cmd {
-		cmd := exec.CommandContext(t.Context(), filepath.Join(root, "usr", "sbin", "syslog-ng"), "-F", "-e", "--no-caps", //nolint:gosec // a test's own binary
-			"-f", filepath.Join(s.dir, "syslog-ng.conf"), "--persist-file="+filepath.Join(s.dir, "persist"),
-			"--pidfile="+filepath.Join(s.dir, "pid"), "--control="+filepath.Join(s.dir, "ctl"),
-			"--module-path="+filepath.Join(lib, "syslog-ng", "3.38"))
-		cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join([]string{
-			filepath.Join(lib, "syslog-ng"), filepath.Join(lib, "syslog-ng", "3.38"),
-			filepath.Join(lib, "x86_64-linux-gnu"), filepath.Join(root, "lib", "x86_64-linux-gnu"),
-		}, ":"))
-		return cmd
-	}
-	s.Start()
-	return s
-}
-
-func newSyslog(t testing.TB, name string, inputs ...string) *Syslog {
-	s := &Syslog{t: t, name: name, dir: t.TempDir(), ports: map[string]int{}}
-	for _, in := range inputs {
-		s.ports[in] = Port(t)
-	}
-	log, err := os.Create(filepath.Join(s.dir, "log"))
+	s := &Syslog{t: t, name: name, dir: t.TempDir(), ways: map[string]*way{}}
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,34 +65,45 @@ func newSyslog(t testing.TB, name string, inputs ...string) *Syslog {
 	return s
 }
 
+// add makes a way in, with a port and a directory that holds the directory "spool". start is called for each process.
+func (s *Syslog) add(input string, port int, start func() *exec.Cmd) {
+	s.t.Helper()
+	s.ways[input] = &way{addr: fmt.Sprintf("127.0.0.1:%d", port), start: start}
+	if err := os.MkdirAll(filepath.Join(s.dir, input, "spool"), 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // Addr is an input's host:port.
 func (s *Syslog) Addr(input string) string {
-	port, ok := s.ports[input]
+	w, ok := s.ways[input]
 	if !ok {
 		s.t.Fatalf("%s has no input %q", s.name, input)
 	}
-	return fmt.Sprintf("127.0.0.1:%d", port)
+	return w.addr
 }
 
-// Start starts it, again on the same ports and files after Stop or Kill, and waits until every input is open.
+// Start starts every input, again on the same ports and files after Stop or Kill, and waits until they are open.
 func (s *Syslog) Start() {
 	s.t.Helper()
-	cmd := s.start()
-	cmd.Stdout, cmd.Stderr = s.log, s.log
-	if err := cmd.Start(); err != nil {
-		s.t.Fatalf("start %s: %v", s.name, err)
+	for _, w := range s.ways {
+		cmd := w.start()
+		cmd.Stdout, cmd.Stderr = s.log, s.log
+		if err := cmd.Start(); err != nil {
+			s.t.Fatalf("start %s: %v", s.name, err)
+		}
+		exited := make(chan struct{})
+		go func() {
+			_ = cmd.Wait() // how it ends is the test's doing
+			close(exited)
+		}()
+		w.cmd, w.exited = cmd, exited
 	}
-	exited := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // how it ends is the test's doing
-		close(exited)
-	}()
-	s.cmd, s.exited = cmd, exited
-	for input := range s.ports {
+	for input, w := range s.ways {
 		if input == "udp" {
-			s.waitUDP(s.Addr(input))
+			s.waitUDP(w.addr)
 		} else {
-			WaitTCP(s.t, s.Addr(input), 10*time.Second)
+			WaitTCP(s.t, w.addr, 10*time.Second)
 		}
 	}
 }
@@ -212,25 +133,31 @@ func (s *Syslog) Restart() { s.t.Helper(); s.Stop(); s.Start() }
 
 func (s *Syslog) signal(sig syscall.Signal) {
 	s.t.Helper()
-	if s.cmd == nil {
-		return
+	var all sync.WaitGroup
+	for _, w := range s.ways {
+		if w.cmd == nil {
+			continue
+		}
+		all.Go(func() {
+			_ = w.cmd.Process.Signal(sig) // it may have ended
+			select {
+			case <-w.exited:
+			case <-time.After(15 * time.Second):
+				s.t.Errorf("%s does not end on %v", s.name, sig)
+				_ = w.cmd.Process.Kill()
+				<-w.exited
+			}
+			w.cmd = nil
+		})
 	}
-	_ = s.cmd.Process.Signal(sig) // it may have ended
-	select {
-	case <-s.exited:
-	case <-time.After(15 * time.Second):
-		s.t.Errorf("%s does not end on %v", s.name, sig)
-		_ = s.cmd.Process.Kill()
-		<-s.exited
-	}
-	s.cmd = nil
+	all.Wait()
 }
 
 // Lines returns what an input has stored by now, each record as it came, without framing. What it has not
 // written to its end is left out.
 func (s *Syslog) Lines(input string) []string {
 	s.t.Helper()
-	b, err := os.ReadFile(s.file(input, "raw"))
+	b, err := os.ReadFile(s.Stored(input))
 	if err != nil && !os.IsNotExist(err) {
 		s.t.Fatal(err)
 	}
@@ -244,7 +171,7 @@ func (s *Syslog) Lines(input string) []string {
 // Size returns how many bytes an input has stored by now: every record's, and one for its end.
 func (s *Syslog) Size(input string) int64 {
 	s.t.Helper()
-	fi, err := os.Stat(s.file(input, "raw"))
+	fi, err := os.Stat(s.Stored(input))
 	if os.IsNotExist(err) {
 		return 0
 	}
@@ -272,7 +199,7 @@ func (s *Syslog) Parsed(input string, n int) []SyslogLine {
 	s.t.Helper()
 	var out []SyslogLine
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		b, err := os.ReadFile(s.file(input, "jsonl"))
+		b, err := os.ReadFile(s.file(input, "parsed"))
 		if err == nil && bytes.Count(b, []byte("\n")) >= n {
 			for line := range bytes.Lines(b) {
 				out = append(out, s.parse(line))
@@ -307,11 +234,38 @@ func (s *Syslog) parse(line []byte) SyslogLine {
 	return v.SyslogLine
 }
 
-func (s *Syslog) file(input, kind string) string { return filepath.Join(s.dir, input+"."+kind) }
+// Stored is the file in which an input stores what it gets.
+func (s *Syslog) Stored(input string) string { return s.file(input, "log", "threats.log") }
 
-func (s *Syslog) write(name, text string) {
+// Spool is the directory in which an input keeps what it can't send on.
+func (s *Syslog) Spool(input string) string { return s.file(input, "spool") }
+
+func (s *Syslog) file(elem ...string) string {
+	return filepath.Join(append([]string{s.dir}, elem...)...)
+}
+
+func (s *Syslog) write(text string, elem ...string) string {
 	s.t.Helper()
-	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
+	name := s.file(elem...)
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		s.t.Fatal(err)
 	}
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return name
+}
+
+// wanted is what was asked for, or all there is.
+func wanted(asked, all []string) []string {
+	if len(asked) == 0 {
+		return all
+	}
+	return slices.Compact(slices.Sorted(slices.Values(asked)))
+}
+
+// shipped is a file below deploy/siem.
+func shipped(t testing.TB, elem ...string) string {
+	t.Helper()
+	return filepath.Join(append([]string{Root(t), "deploy", "siem"}, elem...)...)
 }

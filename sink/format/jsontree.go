@@ -9,6 +9,10 @@ import (
 // treeDepth bounds what is copied of a value of any shape: receivers take some twenty levels of objects.
 const treeDepth = 4
 
+// treeName is the longest name that is copied, in bytes. Elasticsearch refuses a document whose "flattened" field has a
+// path and a value of 32,766 bytes together; treeDepth such names and a value that its mapping indexes stay below.
+const treeName = 1 << 10
+
 // tree writes a value of any shape, given as its JSON, without what is null or empty in it. A scalar becomes a
 // text, so that one name has one type whatever comes; what lies deeper than treeDepth is left out.
 func (w *jsonWriter) tree(key string, raw []byte) {
@@ -72,14 +76,14 @@ func (w *jsonWriter) value(s *jsonscan.Scanner, depth int) error {
 }
 
 // members writes an object. A name that stands twice would be a mistake to many readers: the first one counts. An
-// empty name and one with a zero in it are refused by Elasticsearch.
+// empty name and one with a zero in it are refused by Elasticsearch, and so may be one that is very long.
 func (w *jsonWriter) members(s *jsonscan.Scanner, depth int) error {
 	var space [24][]byte
 	names := space[:0]
 	w.b = append(w.b, '{')
 	err := s.Object(func(name []byte) error {
 		had := len(names)
-		if len(name) > 0 && bytes.IndexByte(name, 0) < 0 {
+		if len(name) > 0 && len(name) <= treeName && bytes.IndexByte(name, 0) < 0 {
 			names = addOnce(names, name)
 		}
 		if len(names) == had {

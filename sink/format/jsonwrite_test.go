@@ -54,8 +54,9 @@ func TestJSONWriter_CopiesATreeWithoutWhatReceiversRefuse(t *testing.T) {
 		`{"AWS":{"a":"x","n":1.50,"t":true,"z":null,"e":"","l":["y",null,[],{}],"o":{}}}`: `"k":{"AWS":{"a":"x","n":"1.50","t":"true","l":["y"]}}`,
 		`{"a":1,"a":2,"":3,"b\u0000c":4,"d.e":5}`:                                         `"k":{"a":"1","d.e":"5"}`,
 		`{"a":{"b":{"c":{"d":{"e":1},"f":2}}}}`:                                           `"k":{"a":{"b":{"c":{"f":"2"}}}}`,
-		`{"a":null}`:                                                                      ``,
-		`{"\u0061\"":"\ud800\n"}`:                                                         `"k":{"a\"":"` + "\uFFFD" + `\n"}`,
+		`{"` + strings.Repeat("n", treeName) + `n":1,"a":2}`:                              `"k":{"a":"2"}`,
+		`{"a":null}`:              ``,
+		`{"\u0061\"":"\ud800\n"}`: `"k":{"a\"":"` + "\uFFFD" + `\n"}`,
 	} {
 		var w jsonWriter
 		w.tree(`"k":`, []byte(raw))

@@ -31,7 +31,7 @@ type testCase struct {
 
 func newCase(t *testing.T, s Subject) *testCase {
 	t.Helper()
-	c := &testCase{t: t, subject: s, rig: s.Start(t), log: &logBuffer{}, acked: map[string]bool{}, refused: map[string]bool{}}
+	c := &testCase{t: t, subject: s, rig: s.start(t), log: &logBuffer{}, acked: map[string]bool{}, refused: map[string]bool{}}
 	if (c.rig.Net == nil) != s.Local || c.rig.New == nil || c.rig.Received == nil {
 		t.Fatal("a rig needs New, Received, and a Net unless its subject is Local")
 	}

@@ -41,6 +41,8 @@ type Subject struct {
 
 // Rig is a peer and what reaches it. Functions may be nil where a peer or a protocol can't do such a thing.
 type Rig struct {
+	// Config is what a sink for the peer is made of. Where it is nil, New and MaxBytes stand for it.
+	Config sink.Config
 	// New makes a sink for the peer, as a line does.
 	New func(t *testing.T, d sink.Deps) sink.Sink
 	// MaxBytes is the config's MaxBytes.
@@ -55,6 +57,28 @@ type Rig struct {
 	Deny func(on bool)
 	// Secrets must appear in no error and no log line.
 	Secrets []string
+}
+
+// start is Start, with New and MaxBytes made of the Config.
+func (s Subject) start(t *testing.T) *Rig {
+	t.Helper()
+	rig := s.Start(t)
+	if rig.Config == nil {
+		return rig
+	}
+	if err := rig.Config.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	rig.MaxBytes = rig.Config.MaxBytes(0)
+	rig.New = func(t *testing.T, d sink.Deps) sink.Sink {
+		t.Helper()
+		made, err := rig.Config.New(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	return rig
 }
 
 // Received is one record as the peer took it.
