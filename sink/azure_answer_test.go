@@ -26,7 +26,8 @@ func TestAzure_JudgesEveryAnswer(t *testing.T) {
 	}{
 		{testpeer.AzureFault{Status: 204}, "taken", ""},
 		{testpeer.AzureFault{Status: 200}, "taken", ""},
-		{testpeer.AzureFault{Status: 202, Body: "{}"}, "taken", ""},
+		{testpeer.AzureFault{Status: 202}, "taken", ""},
+		{testpeer.AzureFault{Status: 202, Body: `{"error":{"code":"Gateway"}}`}, "failed", "202"},
 		{testpeer.AzureFault{Status: 200, Body: "<html>Sign in</html>"}, "failed", "200"},
 		{testpeer.AzureFault{Status: 201}, "failed", "201"},
 		{testpeer.AzureFault{Status: 206, Body: "{}"}, "failed", "206"},

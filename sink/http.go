@@ -31,7 +31,8 @@ type HTTP struct {
 	tokens    *httpTokens // nil unless auth.type = "oauth2"
 	gzip      httpGzip
 	file      httpSecretsFile
-	reread    bool // the last Write was denied: secrets may have been rotated
+	reread    bool   // the last Write was denied: secrets may have been rotated
+	unread    string // why secrets could not be read again, as last logged
 }
 
 var _ Sink = (*HTTP)(nil)
@@ -81,7 +82,9 @@ func (h *HTTP) Write(ctx context.Context, records []Record) error {
 		return nil
 	}
 	if h.file.changed() || h.reread {
-		h.readAgain()
+		if !h.readAgain() {
+			h.file.seen = nil // what can't be read now may be in a moment, and looks the same then
+		}
 	}
 	w := httpWrite{post: h.post, side: h.cfg.Concurrency, ctx: ctx, records: records, errs: make([]error, len(records))}
 	w.run(h.split(records))
@@ -91,15 +94,21 @@ func (h *HTTP) Write(ctx context.Context, records []Record) error {
 }
 
 // readAgain reads the secret files again; where one can't be read, the secrets that were read last stand.
-func (h *HTTP) readAgain() {
+func (h *HTTP) readAgain() (ok bool) {
 	target, err := h.cfg.readTarget(h.deps.ContentType)
 	switch {
 	case err != nil:
-		h.deps.Log.Warn("can't read secrets again", "err", err)
+		if err.Error() != h.unread { // once, not at every batch
+			h.deps.Log.Warn("can't read secrets again", "err", err)
+		}
+		h.unread = err.Error()
+		return false
 	case !target.equal(h.target):
 		h.deps.Log.Info("secrets have changed")
 		h.target = target
 	}
+	h.unread = ""
+	return true
 }
 
 // httpWrite is one Write under way, of a sink whose requests answer for all of their records at once.

@@ -216,6 +216,19 @@ func TestHTTP_SignsByASecretFileAsItIsNow(t *testing.T) {
 	signed(true, true)
 	write(httpTestSecret2 + "\n")
 	signed(false, true)
+
+	// What could not be read is tried again though the file looks the same, as after chown.
+	spoiled := "whsec_!" + strings.TrimPrefix(httpTestSecret, "whsec_")[1:] + "\n"
+	write(spoiled)
+	signed(false, true)
+	was, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(file, []byte(httpTestSecret+"\n"), 0o600), os.Chtimes(file, was.ModTime(), was.ModTime())); err != nil {
+		t.Fatal(err)
+	}
+	signed(true, false)
 }
 
 // A receiver that reads the body as text before it verifies would call the signature of invalid UTF-8 wrong.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strconv"
 	"time"
@@ -57,9 +56,6 @@ func (g *kafkaGuard) authenticate(ctx context.Context, c *kafkaConn, address str
 	}
 	for range kafkaSteps {
 		res, err := kafkaAsk[*saslauthenticate.Response](pc, &saslauthenticate.Request{AuthBytes: send})
-		if errors.Is(err, io.EOF) { // how a broker of before Kafka 1.0 refuses
-			err = kafka.SASLAuthenticationFailed
-		}
 		if err == nil && res.ErrorCode != 0 {
 			err = kafka.Error(res.ErrorCode)
 			if res.ErrorMessage != "" {

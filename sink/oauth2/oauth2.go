@@ -42,6 +42,9 @@ type Client struct {
 	token string
 	renew time.Time // from here on it is renewed
 	ends  time.Time // from here on it is not used
+
+	failed error // the last request's *Error, nil where it gave a token; guarded by asking
+	since  time.Time
 }
 
 // New opens no connection.
@@ -67,6 +70,7 @@ func (c *Client) Token(ctx context.Context) (string, error) {
 	if token, fresh := c.held(); fresh {
 		return token, nil
 	}
+	began := c.now()
 	select {
 	case <-c.asking:
 	case <-ctx.Done():
@@ -77,8 +81,15 @@ func (c *Client) Token(ctx context.Context) (string, error) {
 	if fresh {
 		return old, nil
 	}
+	if c.failed != nil && !c.since.Before(began) {
+		return "", c.failed // it failed while this one waited: an endpoint that locks accounts is not asked by each
+	}
 	token, life, err := c.ask(ctx)
 	now := c.now()
+	c.failed, c.since = nil, now
+	if failed := (*Error)(nil); errors.As(err, &failed) {
+		c.failed = failed
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {

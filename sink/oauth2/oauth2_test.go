@@ -2,6 +2,7 @@ package oauth2_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -187,6 +188,7 @@ func TestToken_IsRenewedEarlyAndUsedWhileItHolds(t *testing.T) {
 			time.Sleep(700 * time.Second)
 			want("", 5)
 			up = true
+			time.Sleep(time.Millisecond)
 			want("t6", 6)
 		})
 	}
@@ -235,4 +237,47 @@ func FuzzToken_OfAnyAnswer(f *testing.F) {
 			t.Errorf("error %q is not fit for a log", err)
 		}
 	})
+}
+
+func TestToken_IsNotAskedForAgainByThoseWhoWaitedForAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked, release := 0, make(chan struct{})
+		c := oauth2.New(oauth2.Config{URL: "https://login.test/token", Secret: func() (safe.Secret, error) { return "secret", nil }},
+			trip(func(*http.Request) (int, string) {
+				asked++
+				<-release
+				return 503, ""
+			}))
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				if _, err := c.Token(t.Context()); err == nil {
+					t.Error("a token from an endpoint that is down")
+				}
+			})
+		}
+		synctest.Wait() // one asks, the others wait for it
+		close(release)
+		all.Wait()
+		if asked != 1 {
+			t.Errorf("asked %d times, want once for all who waited", asked)
+		}
+		time.Sleep(time.Millisecond)
+		if _, err := c.Token(t.Context()); err == nil || asked != 2 {
+			t.Errorf("a later call: %v, after %d requests; want a second one", err, asked)
+		}
+	})
+}
+
+func TestToken_HidesTheHeaderThatAnEndpointEchoes(t *testing.T) {
+	k := testpeer.StartTokens(t, false)
+	k.Answer(func(w http.ResponseWriter, r *http.Request) bool {
+		w.WriteHeader(http.StatusBadRequest)
+		_ = json.NewEncoder(w).Encode(map[string]string{"error": "invalid_grant", "error_description": r.Header.Get("Authorization")})
+		return true
+	})
+	_, err := client(k).Token(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "Basic ***") {
+		t.Errorf("error is %v, want the credentials hidden", err)
+	}
 }

@@ -2,6 +2,7 @@ package oauth2
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,7 +70,7 @@ func (c *Client) post(parent context.Context, secret safe.Secret, inBody bool) (
 		}
 		return token, life, err
 	}
-	return "", 0, refusal(res, body, origin, secret)
+	return "", 0, refusal(res, body, origin, c.cfg.ClientID, secret)
 }
 
 // answer is section 5.1 or 5.2 of RFC 6749. Some endpoints write expires_in as a string.
@@ -107,12 +108,12 @@ func lifetime(raw json.RawMessage) time.Duration {
 }
 
 // refusal describes an answer other than 200.
-func refusal(res *http.Response, body []byte, origin string, secret safe.Secret) error {
+func refusal(res *http.Response, body []byte, origin, client string, secret safe.Secret) error {
 	var a answer
 	_ = json.Unmarshal(body, &a) // a page of HTML says less than the status
 	text := fmt.Sprintf("%s gives no token: it answers %d %s", origin, res.StatusCode, http.StatusText(res.StatusCode))
 	for _, s := range []string{a.Error, a.Description} {
-		if s = safe.Snippet([]byte(hide(s, secret)), quote); s != "" {
+		if s = safe.Snippet([]byte(hide(s, client, secret)), quote); s != "" {
 			text += ": " + s
 		}
 	}
@@ -143,10 +144,12 @@ func refusal(res *http.Response, body []byte, origin string, secret safe.Secret)
 }
 
 // hide takes the secret out of what the endpoint says, in each way that it may echo it.
-func hide(s string, secret safe.Secret) string {
+func hide(s, client string, secret safe.Secret) string {
 	raw := secret.Reveal()
 	if len(raw) < 4 { // can't be kept secret, and hiding it would garble everything
 		return s
 	}
-	return strings.NewReplacer(raw, "***", url.QueryEscape(raw), "***").Replace(s)
+	escaped := url.QueryEscape(raw)
+	pair := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(client) + ":" + escaped))
+	return strings.NewReplacer(pair, "***", raw, "***", escaped, "***").Replace(s)
 }

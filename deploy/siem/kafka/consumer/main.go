@@ -17,6 +17,9 @@ import (
 const remembered = 100_000
 
 func main() {
+	if len(os.Args) != 4 {
+		log.Fatal("usage: consumer BROKERS TOPIC GROUP")
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	r := kafka.NewReader(kafka.ReaderConfig{
@@ -38,7 +41,10 @@ func main() {
 			}
 		}
 		if version == "" || !older[version] && !newer[version] {
-			fmt.Printf("%s\n", m.Value) // here is what your SIEM gets; commit when it has it
+			if _, err := fmt.Printf("%s\n", m.Value); err != nil { // here is what your SIEM gets; commit when it has it
+				log.Print(err)
+				return
+			}
 		}
 		if newer[version] = true; len(newer) >= remembered {
 			older, newer = newer, map[string]bool{}
