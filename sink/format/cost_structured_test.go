@@ -127,11 +127,21 @@ func BenchmarkOCSF(b *testing.B) {
 	benchmarkPairs(b, structured(b)["ocsf"], obviousOCSF)
 }
 
+// leastAllocations is how many f makes at its best of five measurements: under -race a sync.Pool forgets a quarter of
+// what it is given, at random, and what is forgotten is allocated anew.
+func leastAllocations(f func()) float64 {
+	least := testing.AllocsPerRun(20, f)
+	for range 4 {
+		least = min(least, testing.AllocsPerRun(20, f))
+	}
+	return least
+}
+
 func TestStructured_CostTenAllocationsAThreatAtMost(t *testing.T) {
 	formats := structured(t)
 	for name, obvious := range map[string]func(*event.Event) []byte{"ecs": obviousECS, "ocsf": obviousOCSF} {
 		for _, ev := range append(samples(t), ordinary(t)) {
-			ours := testing.AllocsPerRun(50, func() {
+			ours := leastAllocations(func() {
 				if _, _, err := formats[name](nil, ev, 0); err != nil {
 					t.Fatal(err)
 				}
