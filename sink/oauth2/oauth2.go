@@ -29,7 +29,8 @@ type Config struct {
 	Scope    string                      // "" asks for the default
 }
 
-// Client holds one token. It may be used by several goroutines at once; one of them asks, the others wait.
+// Client holds one token. It may be used by several goroutines at once; one of them asks, the others wait, unless the
+// token that is held is still good.
 type Client struct {
 	cfg       Config
 	transport http.RoundTripper
@@ -65,26 +66,34 @@ func (e *Error) Error() string { return e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
 // Token returns an access token that holds, asking for one where need be. While the last one still holds, it
-// is returned even if the endpoint can't be reached. The error is an *Error or that of ctx.
+// is returned even if the endpoint can't be reached, and early enough that half of ctx's time is left to use it. The
+// error is an *Error or that of ctx.
 func (c *Client) Token(ctx context.Context) (string, error) {
-	if token, fresh := c.held(); fresh {
-		return token, nil
+	old, fresh := c.held()
+	if fresh {
+		return old, nil
 	}
 	began := c.now()
 	select {
 	case <-c.asking:
-	case <-ctx.Done():
-		return "", ctx.Err()
+	default:
+		if old != "" {
+			return old, nil // another goroutine renews it, which may take a while
+		}
+		select {
+		case <-c.asking:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
 	}
 	defer func() { c.asking <- struct{}{} }()
-	old, fresh := c.held() // another goroutine may have asked meanwhile
-	if fresh {
+	if old, fresh = c.held(); fresh { // another goroutine may have asked meanwhile
 		return old, nil
 	}
 	if c.failed != nil && !c.since.Before(began) {
 		return "", c.failed // it failed while this one waited: an endpoint that locks accounts is not asked by each
 	}
-	token, life, err := c.ask(ctx)
+	token, life, err := c.renewal(ctx, old != "")
 	now := c.now()
 	c.failed, c.since = nil, now
 	if failed := (*Error)(nil); errors.As(err, &failed) {
@@ -103,6 +112,21 @@ func (c *Client) Token(ctx context.Context) (string, error) {
 	c.token, c.ends = token, now.Add(life)
 	c.renew = now.Add(time.Duration(renewAt * float64(life)))
 	return token, nil
+}
+
+// renewal asks for a token; where another one still holds, for half of the time that ctx has left.
+func (c *Client) renewal(ctx context.Context, holds bool) (token string, life time.Duration, err error) {
+	ends, bounded := ctx.Deadline()
+	if !holds || !bounded {
+		return c.ask(ctx)
+	}
+	half, cancel := context.WithTimeout(ctx, time.Until(ends)/2)
+	defer cancel()
+	token, life, err = c.ask(half)
+	if failed := (*Error)(nil); err != nil && ctx.Err() == nil && !errors.As(err, &failed) {
+		err = &Error{Err: err} // not that of ctx
+	}
+	return token, life, err
 }
 
 // held returns the token, "" for none, and whether it is to be used without asking.

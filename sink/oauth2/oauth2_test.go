@@ -281,3 +281,55 @@ func TestToken_HidesTheHeaderThatAnEndpointEchoes(t *testing.T) {
 		t.Errorf("error is %v, want the credentials hidden", err)
 	}
 }
+
+// Whoever has little time must not spend it all on a renewal: the token that still holds would come too late to be used.
+func TestToken_LeavesTimeToUseTheOldOneWhileTheEndpointHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked, up := 0, true
+		c := oauth2.New(oauth2.Config{URL: "https://login.test/token", Secret: func() (safe.Secret, error) { return "secret", nil }},
+			hang(func() bool { asked++; return !up }))
+		if token, err := c.Token(t.Context()); token != "t" || err != nil {
+			t.Fatalf("%q, %v", token, err)
+		}
+		up = false
+		time.Sleep(81 * time.Second) // of 100
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		defer cancel()
+		var all sync.WaitGroup
+		all.Go(func() {
+			if token, err := c.Token(ctx); token != "t" || err != nil || ctx.Err() != nil || time.Since(began) != 2*time.Second {
+				t.Errorf("%q, %v after %v; want the old token after half of the time", token, err, time.Since(began))
+			}
+		})
+		synctest.Wait() // it asks
+		for range 3 {
+			if token, err := c.Token(ctx); token != "t" || err != nil || time.Since(began) != 0 {
+				t.Errorf("%q, %v after %v; want the old token at once", token, err, time.Since(began))
+			}
+		}
+		all.Wait()
+		if asked != 2 {
+			t.Errorf("asked %d times, want twice", asked)
+		}
+		time.Sleep(20 * time.Second) // it has ended
+		short, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		defer cancel()
+		if token, err := c.Token(short); token != "" || !errors.Is(err, context.DeadlineExceeded) || short.Err() == nil {
+			t.Errorf("%q, %v; want the end of the context", token, err)
+		}
+	})
+}
+
+// hang is an endpoint that does not answer where it says so, and gives the token "t" for 100 s elsewhere.
+type hang func() bool
+
+func (f hang) RoundTrip(r *http.Request) (*http.Response, error) {
+	if f() {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	return trip(func(*http.Request) (int, string) {
+		return 200, `{"access_token":"t","token_type":"bearer","expires_in":100}`
+	}).RoundTrip(r)
+}
