@@ -173,7 +173,8 @@ func (c *Client) ask(ctx context.Context) (token string, life time.Duration, err
 		if second == nil {
 			c.inBody = !c.inBody
 		}
-		if !errors.Is(second, errClient) { // else the first says as much, of the way that is more common
+		// Else the first says as much, of the way that is more common; or more, where the second was stopped on its way.
+		if !errors.Is(second, errClient) && !errors.Is(second, errElse) {
 			err = second
 		}
 	}

@@ -66,6 +66,32 @@ func TestToken_SendsTheCredentialsInTheWayThatIsTaken(t *testing.T) {
 	}
 }
 
+// An operator whose secret has expired is told so, and not what something on the way makes of the second try.
+func TestToken_SaysWhatTheEndpointSaidOfTheClient(t *testing.T) {
+	for body, want := range map[string]string{
+		"<html>":                      "secret expired",
+		`{"error":"invalid_request"}`: "secret expired",
+		`{"error":"invalid_scope"}`:   "check scope", // the client is known that way
+	} {
+		k := testpeer.StartTokens(t, false)
+		k.Answer(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Header.Get("Authorization") != "" {
+				w.WriteHeader(http.StatusUnauthorized)
+				_, _ = w.Write([]byte(`{"error":"invalid_client","error_description":"secret expired"}`))
+				return true
+			}
+			w.WriteHeader(map[bool]int{true: http.StatusForbidden, false: http.StatusBadRequest}[body == "<html>"])
+			_, _ = w.Write([]byte(body))
+			return true
+		})
+		_, err := client(k).Token(t.Context())
+		var failed *oauth2.Error
+		if !errors.As(err, &failed) || !failed.Denied || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", body, err, want)
+		}
+	}
+}
+
 func TestReject_OfAnOldTokenKeepsTheNewOne(t *testing.T) {
 	k := testpeer.StartTokens(t, false)
 	c := client(k)

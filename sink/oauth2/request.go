@@ -23,8 +23,12 @@ const (
 	quote     = 200     // bytes of what the endpoint says that are shown
 )
 
-// errClient is in the error of an answer that calls the client, or its way to authenticate, unknown.
-var errClient = errors.New("")
+var (
+	// errClient is in the error of an answer that calls the client, or its way to authenticate, unknown.
+	errClient = errors.New("")
+	// errElse is in the error of a denial that is no answer of RFC 6749, as of a firewall.
+	errElse = errors.New("")
+)
 
 // post is one request. Its error is an *Error.
 func (c *Client) post(parent context.Context, secret safe.Secret, inBody bool) (token string, life time.Duration, err error) {
@@ -140,6 +144,9 @@ func refusal(res *http.Response, body []byte, origin, client string, secret safe
 		text += ": check the token endpoint's address"
 	}
 	e.Denied, e.Err = true, errors.New(text)
+	if a.Error == "" {
+		e.Err = fmt.Errorf("%s%w", text, errElse)
+	}
 	return e
 }
 
