@@ -137,6 +137,9 @@ func (t *httpTarget) judgeAzure(r *azureAnswer, token string) (err error, last b
 			text += ": " + s
 		}
 	}
+	if r.status >= 200 && r.status <= 299 {
+		text += ": the service says 204, so that this is somebody else's answer, and no event counts as taken: check what stands between here and there"
+	}
 	class, remedy := azureClass(r, said.Code)
 	switch class {
 	case httpDenied:
