@@ -171,6 +171,8 @@ func (c *HTTPConfig) headerMistakes() []error {
 	return errs
 }
 
+var errHTTPUser = errors.New("must hold no user and password: set auth.type = \"basic\" with auth.username and auth.password")
+
 // httpParseURL checks a destination. Its errors never quote it.
 func httpParseURL(s safe.Secret) (*url.URL, error) {
 	u, err := url.Parse(s.Reveal())
@@ -180,7 +182,7 @@ func httpParseURL(s safe.Secret) (*url.URL, error) {
 	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
 		return nil, errors.New("must begin with https:// or http:// and name a host")
 	case u.User != nil:
-		return nil, errors.New("must hold no user and password: set auth.type = \"basic\" with auth.username and auth.password")
+		return nil, errHTTPUser
 	}
 	u.Fragment, u.RawFragment = "", ""
 	return u, nil

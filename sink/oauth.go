@@ -31,7 +31,9 @@ func (k oauthKeys) mistakes(cleartext bool) []error {
 	bad := func(key, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%s%s: %w", k.prefix, key, fmt.Errorf(format, args...)))
 	}
-	if u, err := httpParseURL(safe.Secret(k.tokenURL)); err != nil {
+	if u, err := httpParseURL(safe.Secret(k.tokenURL)); errors.Is(err, errHTTPUser) {
+		bad("token_url", "must hold no user and password: give %sclient_id and %sclient_secret", k.prefix, k.prefix)
+	} else if err != nil {
 		bad("token_url", "must be the token endpoint, as in \"https://login.example.com/oauth2/token\": it %w", err)
 	} else if u.Scheme == "http" && !httpLoopback(u.Hostname()) && !cleartext {
 		bad("token_url", "would send the secret in clear text to %s: use https://, or set allow_cleartext_auth = true", safe.Origin(k.tokenURL))
