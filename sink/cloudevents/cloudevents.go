@@ -74,19 +74,18 @@ func typeOf(ev *event.Event) string {
 }
 
 // accountOf returns the account's id, "" where it is not as a console writes them: nothing else goes into a URI.
-// That of the detection comes first: it does not change when an agent is moved.
+// It is that of the detection alone. The one in agentRealtimeInfo changes when an agent is moved, and the version does not:
+// a repeat would have another source, and be none to a receiver.
 func accountOf(ev *event.Event) string {
-	for _, part := range [...]string{"agentDetectionInfo", "agentRealtimeInfo"} {
-		value, ok := jsonscan.Lookup(ev.Raw, part, "accountId")
-		if !ok {
-			continue
-		}
-		id, ok := jsonscan.String(value)
-		if ok && id != "" && len(id) <= 32 && strings.Trim(id, "0123456789") == "" {
-			return id
-		}
+	value, ok := jsonscan.Lookup(ev.Raw, "agentDetectionInfo", "accountId")
+	if !ok {
+		return ""
 	}
-	return ""
+	id, ok := jsonscan.String(value)
+	if !ok || id == "" || len(id) > 32 || strings.Trim(id, "0123456789") != "" {
+		return ""
+	}
+	return id
 }
 
 // attributeText reports whether s may be a String of CloudEvents: not empty, valid UTF-8, no control character, no

@@ -33,6 +33,15 @@ func TestOf(t *testing.T) {
 	}
 }
 
+// agentRealtimeInfo is joined live: what is made of it differs between two reads of one version.
+func TestOf_IsTheSameForEveryReadOfAVersion(t *testing.T) {
+	one := threat(`{"agentDetectionInfo":{"accountId":null},"agentRealtimeInfo":{"accountId":"1"}}`)
+	two := threat(`{"agentDetectionInfo":{"accountId":null},"agentRealtimeInfo":{"accountId":"2"}}`)
+	if diff := cmp.Diff(cloudevents.Of(one, host, "application/json"), cloudevents.Of(two, host, "application/json")); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestOf_TypeSaysWhatHappened(t *testing.T) {
 	fresh := threat(`{}`)
 	fresh.CreatedAt = fresh.UpdatedAt
