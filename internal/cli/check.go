@@ -86,7 +86,8 @@ func (a *app) check(ctx context.Context, path string) error {
 	}
 	for _, l := range linesOf(cfg) {
 		probes = append(probes, &probe{subject: "sink " + l.sink.Name + " for " + l.source.Name, look: func(ctx context.Context) []finding {
-			return checkSink(ctx, l.sink, b.deps(l.sink, l.source.Name, l.source.Config.Host()))
+			d := b.deps(l.sink, l.source.Name, l.source.Config.Host())
+			return append(checkSink(ctx, l.sink, d), checkRoom(l.sink, d)...)
 		}})
 	}
 	var group errgroup.Group

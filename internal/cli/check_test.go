@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +89,30 @@ func onInfo(f console.Fault) func(*http.Request) console.Fault {
 			return f
 		}
 		return console.Fault{}
+	}
+}
+
+// Where not even a summary fits, run would make a dead letter of every threat.
+func TestCheck_FailsWhereNoThreatFits(t *testing.T) {
+	_, server := serve(t, 1)
+	receiver := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(receiver.Close)
+	for _, kind := range []struct{ name, keys, small, enough string }{
+		{"an envelope", "type = \"http\"\nbody = \"cloudevents\"\nurl = " + strconv.Quote(receiver.URL), "300B", "2KiB"},
+		{"lines of text", "type = \"http\"\nformat = \"cef\"\nurl = " + strconv.Quote(receiver.URL), "20B", "2KiB"},
+		{"none", "type = \"file\"\npath = \"-\"", "9B", "1KiB"},
+	} {
+		for limit, fits := range map[string]bool{kind.small: false, kind.enough: true} {
+			s := configure(t, server.URL, "", "[sink.tight]\n"+kind.keys+"\nmax_message_bytes = "+strconv.Quote(limit)+"\n")
+			p := call(t, nil, "check", "--config", s.file)
+			said := strings.Contains(p.out.String(), "does not fit into max_message_bytes")
+			if said == fits || !fits && !strings.Contains(p.out.String(), "-> raise max_message_bytes") {
+				t.Errorf("%s, max_message_bytes = %s:\n%s", kind.name, limit, p.out.String())
+			}
+			if !fits {
+				p.wantCode(t, 1)
+			}
+		}
 	}
 }
 
