@@ -1,9 +1,12 @@
 package oauth2_test
 
 import (
+	"bufio"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -358,4 +361,45 @@ func (f hang) RoundTrip(r *http.Request) (*http.Response, error) {
 	return trip(func(*http.Request) (int, string) {
 		return 200, `{"access_token":"t","token_type":"bearer","expires_in":100}`
 	}).RoundTrip(r)
+}
+
+// What listens there may be no HTTP server at all, and net/http quotes the line that it can't read.
+func TestToken_HidesWhatIsEchoedWhereNoHTTPIsSpoken(t *testing.T) {
+	for echo, word := range map[string]int{"POST": 1, "Authorization:": 2} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				for in := bufio.NewScanner(conn); in.Scan(); {
+					if strings.HasPrefix(in.Text(), echo) {
+						_, _ = conn.Write([]byte(strings.Fields(in.Text())[word] + "\r\n"))
+						break
+					}
+				}
+				_ = conn.Close()
+			}
+		}()
+		transport := &http.Transport{}
+		c := oauth2.New(oauth2.Config{
+			URL: "http://" + listener.Addr().String() + "/oauth2/token?key=hunter2", ClientID: "client",
+			Secret: func() (safe.Secret, error) { return "kept secret", nil },
+		}, transport)
+		_, err = c.Token(t.Context())
+		transport.CloseIdleConnections()
+		_ = listener.Close()
+		<-served
+		pair := base64.StdEncoding.EncodeToString([]byte("client:kept+secret"))
+		if err == nil || !strings.Contains(err.Error(), "malformed HTTP") || !strings.Contains(err.Error(), "***") ||
+			strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), pair) {
+			t.Errorf("%s is echoed: %v, want it hidden", echo, err)
+		}
+	}
 }

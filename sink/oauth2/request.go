@@ -58,7 +58,7 @@ func (c *Client) post(parent context.Context, secret safe.Secret, inBody bool) (
 		if ctx.Err() != nil && parent.Err() == nil {
 			err = fmt.Errorf("no whole answer within %v (timeout)", timeout)
 		}
-		return "", 0, &Error{Err: fmt.Errorf("ask %s for a token: %w", origin, safe.URLError(err))}
+		return "", 0, &Error{Err: fmt.Errorf("ask %s for a token: %w", origin, c.scrub(err, secret))}
 	}
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
@@ -148,6 +148,21 @@ func refusal(res *http.Response, body []byte, origin, client string, secret safe
 		e.Err = fmt.Errorf("%s%w", text, errElse)
 	}
 	return e
+}
+
+// scrub takes secret and URL out of an error of net/http, which quotes an answer that it can't read: what answers there
+// may echo what it was sent.
+func (c *Client) scrub(err error, secret safe.Secret) error {
+	err = safe.URLError(err)
+	text := err.Error()
+	clean := hide(text, c.cfg.ClientID, secret)
+	if u, err := url.Parse(c.cfg.URL); err == nil && len(u.RequestURI()) > 1 {
+		clean = strings.ReplaceAll(clean, u.RequestURI(), "***")
+	}
+	if clean = safe.Snippet([]byte(clean), 2*quote); clean != text {
+		return errors.New(clean)
+	}
+	return err
 }
 
 // hide takes the secret out of what the endpoint says, in each way that it may echo it.
