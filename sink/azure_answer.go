@@ -81,12 +81,12 @@ func (a *Azure) roundTrip(parent context.Context, token string, body []byte) (*a
 	// The transport, not a Client: a Client would take the token where a redirect leads.
 	res, err := a.transport.RoundTrip(req)
 	if err != nil {
-		return nil, a.target.failure(parent, ctx, a.cfg.Timeout, err)
+		return nil, a.target.hiding(token).failure(parent, ctx, a.cfg.Timeout, err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(res.Body, azureMaxAnswer))
 	if err != nil {
-		return nil, a.target.failure(parent, ctx, a.cfg.Timeout, fmt.Errorf("answer %d breaks off: %w", res.StatusCode, err))
+		return nil, a.target.hiding(token).failure(parent, ctx, a.cfg.Timeout, fmt.Errorf("answer %d breaks off: %w", res.StatusCode, err))
 	}
 	return &azureAnswer{status: res.StatusCode, header: res.Header, body: text}, nil
 }

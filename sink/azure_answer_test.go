@@ -3,6 +3,9 @@ package sink
 import (
 	"crypto/tls"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -102,6 +105,30 @@ func TestAzure_HidesItsTokenInWhatTheServiceSays(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "Bearer ***") || strings.ContainsAny(err.Error(), "\x1b\n") {
 			t.Errorf("%d: %v", status, err)
 		}
+	}
+}
+
+// net/http quotes a line that is no HTTP.
+func TestAzure_HidesItsTokenInWhatIsNoAnswer(t *testing.T) {
+	peer := testpeer.StartAzure(t)
+	peer.Tokens.Mint(func() (string, any) { return "canary.token-value", 3599 })
+	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = io.WriteString(conn, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")+"\r\n")
+		_ = conn.Close()
+	}))
+	t.Cleanup(echo.Close)
+	cfg := azureTestConfig(peer)
+	cfg.Endpoint = echo.URL
+	a := azureTestSink(t, cfg, Deps{})
+	err := a.Write(t.Context(), azureTestRecords(t, a, 1, 10))
+	if err == nil || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), `"***"`) {
+		t.Errorf("error is %v, want the token hidden", err)
 	}
 }
 
