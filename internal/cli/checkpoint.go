@@ -66,7 +66,7 @@ func (s *selection) lines(a *app, args []string) (*config.Config, []lineOf, erro
 		}
 		*flag.value = args[i]
 	}
-	cfg, err := config.Load(s.config, a.env)
+	cfg, err := config.LoadOffline(s.config, a.env) // stopped by systemd, the service has no secrets
 	if err != nil {
 		return nil, nil, err
 	}

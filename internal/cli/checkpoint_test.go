@@ -1,9 +1,13 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +53,27 @@ func TestCheckpointReset_MakesTheNextRunReadAgainFromThere(t *testing.T) {
 		t.Fatalf("%d of 10 are young: the test proves nothing", young)
 	}
 	runOnce(t, s, 10+young)
+}
+
+// The copies of secrets that systemd makes are there only while the service runs, and reset wants it stopped.
+func TestCheckpoint_NeedsNoSecrets(t *testing.T) {
+	_, server := serve(t, 2)
+	s := configure(t, server.URL, "", "")
+	runOnce(t, s, 2)
+	text, err := os.ReadFile(s.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := filepath.Join(t.TempDir(), "credentials", "token")
+	text = bytes.Replace(text, fmt.Appendf(nil, "token = %q", testToken), fmt.Appendf(nil, "token_file = %q", gone), 1)
+	if err := os.WriteFile(s.file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := call(t, nil, "check", "--config", s.file)
+	contains(t, p.out.String()+p.err.String(), gone) // it is missed where it is needed
+	for _, args := range [][]string{{"show"}, {"adopt", "-y"}, {"reset", "--from", "-24h", "-y"}} {
+		call(t, nil, append([]string{"checkpoint"}, append(args, "--config", s.file)...)...).wantCode(t, 0)
+	}
 }
 
 func TestAgreed_TakesYesAlone(t *testing.T) {

@@ -61,15 +61,11 @@ const (
 // Load reads a file and the environment, given as os.Environ does, and the files that they name. An empty path
 // reads the environment alone. What is wrong, all of it, is an *Error.
 func Load(path string, env []string) (*Config, error) {
-	var data []byte
-	if path != "" {
-		var err error
-		if data, err = safe.ReadFile(path, maxConfig); err != nil {
-			return nil, &Error{Mistakes: []string{err.Error() + ": name another file with --config"}}
-		}
-	}
 	r := newReport()
-	c := r.parse(data, env)
+	c, err := r.load(path, env)
+	if err != nil {
+		return nil, err
+	}
 	if c != nil {
 		r.checkFiles(c)
 		r.checkProxies(c, env)
@@ -79,6 +75,28 @@ func Load(path string, env []string) (*Config, error) {
 		c.Warnings = r.warnings
 	}
 	return r.result(c, path)
+}
+
+// LoadOffline is Load without the files that the configuration names, for what connects to nothing: the copies of
+// secrets that systemd makes are gone while the service is stopped.
+func LoadOffline(path string, env []string) (*Config, error) {
+	r := newReport()
+	c, err := r.load(path, env)
+	if err != nil {
+		return nil, err
+	}
+	return r.result(c, path)
+}
+
+func (r *report) load(path string, env []string) (*Config, error) {
+	if path == "" {
+		return r.parse(nil, env), nil
+	}
+	data, err := safe.ReadFile(path, maxConfig)
+	if err != nil {
+		return nil, &Error{Mistakes: []string{err.Error() + ": name another file with --config"}}
+	}
+	return r.parse(data, env), nil
 }
 
 // Parse is Load without any file: data is the configuration itself, and what it names need not exist.

@@ -2,6 +2,11 @@ package format
 
 import (
 	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,5 +126,50 @@ func TestActivity_IsDecidedByTheEventAlone(t *testing.T) {
 				t.Errorf("%s, want %s", got, c.want)
 			}
 		})
+	}
+}
+
+// The table that operators read, and that the add-on for Splunk and the rule for Sentinel follow, is the one of the code.
+func TestSeverity_IsTheTableOfTheDocs(t *testing.T) {
+	page, err := os.ReadFile("../../docs/formats.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## Severity\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	rows := regexp.MustCompile(`(?m)^\| ([^|]+) \| (\w+)[^|]* \| (\d+) \| (\d+) \| (\d) \| (\d) \|$`).FindAllStringSubmatch(section, -1)
+	examples := [][]Facts{ // for each row, those that it names
+		{{Verdict: "false_positive", Confidence: "malicious"}, {Mitigation: "marked_as_benign", Confidence: "malicious"}},
+		{{Incident: "resolved", Mitigation: "mitigated", Confidence: "malicious"}},
+		{
+			{Confidence: "malicious", Verdict: "true_positive"},
+			{Confidence: "malicious", FailedActions: true},
+			{Confidence: "malicious", Classification: "Ransomware", Incident: "resolved"},
+		},
+		{{Confidence: "malicious", Mitigation: "not_mitigated", Incident: "resolved"}},
+		{{Confidence: "suspicious", Verdict: "true_positive"}},
+		{{Confidence: "malicious", Mitigation: "mitigated"}},
+		{{Confidence: "suspicious", Mitigation: "not_mitigated"}},
+		{{Confidence: "suspicious", Mitigation: "mitigated"}},
+		{{Incident: "resolved"}},
+		{{}, {Confidence: "n/a"}},
+	}
+	if len(rows) != len(examples) {
+		t.Fatalf("%d rows, want %d", len(rows), len(examples))
+	}
+	for i, row := range rows {
+		for _, f := range examples[i] {
+			s := f.Severity()
+			got := []string{s.CIM, strconv.Itoa(s.CEF), strconv.Itoa(s.ECS), strconv.Itoa(s.OCSF), strconv.Itoa(s.Syslog)}
+			if !slices.Equal(got, row[2:]) || s.LEEF != s.CEF {
+				t.Errorf("%s: %+v is %v, and the page says %v", row[1], f, got, row[2:])
+			}
+		}
+	}
+	for _, f := range []Facts{{Confidence: "malicious", FailedActions: true}, {Confidence: "suspicious"}} {
+		f.Classification = "PUA"
+		if s := f.Severity(); s.CEF != 5 || s.ECS != 50 || s.OCSF != 3 || s.Syslog != 4 || !strings.Contains(section, "5, 50, 3\nand 4") {
+			t.Errorf("PUA: %+v is %+v, and the page says something else", f, s)
+		}
 	}
 }
