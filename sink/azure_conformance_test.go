@@ -2,10 +2,6 @@ package sink_test
 
 import (
 	"fmt"
-	"io"
-	"log"
-	"net/http"
-	"net/http/httptest"
 	"testing"
 
 	"s1stream/internal/safe"
@@ -32,22 +28,10 @@ func azureRig(t *testing.T, secure bool, deny func(peer *testpeer.Azure, on bool
 		given++
 		return fmt.Sprintf("%s%d", azureCanaryToken, given), 3599
 	})
-	srv := &httptest.Server{Listener: net, Config: &http.Server{Handler: peer, ErrorLog: log.New(io.Discard, "", 0)}, EnableHTTP2: secure}
 	cfg := sink.DefaultAzure()
-	scheme := "http://"
-	if secure {
-		certs := testpeer.NewCerts(t)
-		srv.TLS = serverTLS(t, certs)
-		srv.StartTLS()
-		scheme, cfg.TLS.CAFile = "https://", certs.CA
-	} else {
-		srv.Start()
-	}
-	t.Cleanup(func() {
-		net.Set(sinktest.Flow)
-		srv.Close()
-	})
-	cfg.Endpoint, cfg.RuleID, cfg.Authority, cfg.TenantID = scheme+net.Addr().String(), peer.Rule, peer.Authority(), peer.Tenant
+	base, ca := serveOn(t, net, peer, secure, true)
+	cfg.TLS.CAFile = ca
+	cfg.Endpoint, cfg.RuleID, cfg.Authority, cfg.TenantID = base, peer.Rule, peer.Authority(), peer.Tenant
 	cfg.ClientID, cfg.ClientSecret = peer.Tokens.ClientID, safe.Secret(peer.Tokens.Secret)
 	return &sinktest.Rig{
 		Config: cfg,

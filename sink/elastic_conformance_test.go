@@ -6,16 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
-	"s1stream/internal/testpeer"
 	"s1stream/sink"
 	"s1stream/sink/sinktest"
 )
@@ -104,22 +101,10 @@ func elasticRig(t *testing.T, secure bool, change func(*sink.ElasticConfig)) *si
 		t.Fatal(err)
 	}
 	peer := &elasticPeer{stored: map[string]bool{}, refuse: map[string]bool{}}
-	srv := &httptest.Server{Listener: net, Config: &http.Server{Handler: peer, ErrorLog: log.New(io.Discard, "", 0)}, EnableHTTP2: secure}
 	cfg := sink.DefaultElastic()
-	scheme := "http://"
-	if secure {
-		certs := testpeer.NewCerts(t)
-		srv.TLS = serverTLS(t, certs)
-		srv.StartTLS()
-		scheme, cfg.TLS.CAFile = "https://", certs.CA
-	} else {
-		srv.Start()
-	}
-	t.Cleanup(func() {
-		net.Set(sinktest.Flow)
-		srv.Close()
-	})
-	cfg.URLs, cfg.Target = []string{scheme + net.Addr().String()}, "logs-test-default"
+	base, ca := serveOn(t, net, peer, secure, true)
+	cfg.TLS.CAFile = ca
+	cfg.URLs, cfg.Target = []string{base}, "logs-test-default"
 	cfg.Auth.Type, cfg.Auth.APIKey = "api_key", elasticCanaryID+":"+elasticCanaryKey
 	change(cfg)
 	return &sinktest.Rig{

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"crypto/tls"
 	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -23,6 +26,29 @@ func serverTLS(t *testing.T, certs testpeer.Certs) *tls.Config {
 		t.Fatal(err)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+}
+
+// serveOn serves on what the suite listens on, until the test ends. It returns the beginning of every URL there, and where
+// it is secure the file of the authority that signed its certificate. http2 is offered over TLS alone.
+func serveOn(t *testing.T, l *sinktest.Listener, handler http.Handler, secure, http2 bool) (base, caFile string) {
+	t.Helper()
+	srv := &httptest.Server{
+		Listener: l, Config: &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}, EnableHTTP2: secure && http2, //nolint:gosec // of a test
+	}
+	base = "http://" + l.Addr().String()
+	if secure {
+		certs := testpeer.NewCerts(t)
+		srv.TLS = serverTLS(t, certs)
+		srv.StartTLS()
+		base, caFile = "https://"+l.Addr().String(), certs.CA
+	} else {
+		srv.Start()
+	}
+	t.Cleanup(func() {
+		l.Set(sinktest.Flow)
+		srv.Close()
+	})
+	return base, caFile
 }
 
 func lines(b []byte) []sinktest.Received {

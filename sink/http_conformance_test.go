@@ -9,9 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -131,22 +129,10 @@ func httpRig(t *testing.T, secure bool, change func(*sink.HTTPConfig)) *sinktest
 		t.Fatal(err)
 	}
 	peer := &httpPeer{refuse: map[string]bool{}, token: func(token string) bool { return token == canaryToken }}
-	srv := &httptest.Server{Listener: net, Config: &http.Server{Handler: peer, ErrorLog: log.New(io.Discard, "", 0)}, EnableHTTP2: secure}
 	cfg := sink.DefaultHTTP()
-	scheme := "http://"
-	if secure {
-		certs := testpeer.NewCerts(t)
-		srv.TLS = serverTLS(t, certs)
-		srv.StartTLS()
-		scheme, cfg.TLS.CAFile = "https://", certs.CA
-	} else {
-		srv.Start()
-	}
-	t.Cleanup(func() {
-		net.Set(sinktest.Flow)
-		srv.Close()
-	})
-	cfg.URL = safe.Secret(scheme + net.Addr().String() + canaryPath + "?key=" + canaryQuery)
+	base, ca := serveOn(t, net, peer, secure, true)
+	cfg.TLS.CAFile = ca
+	cfg.URL = safe.Secret(base + canaryPath + "?key=" + canaryQuery)
 	cfg.Auth.Type, cfg.Auth.Token = "bearer", canaryToken
 	cfg.Headers = map[string]string{"X-Extra": canaryHeader}
 	change(cfg)

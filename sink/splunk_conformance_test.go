@@ -1,10 +1,6 @@
 package sink_test
 
 import (
-	"io"
-	"log"
-	"net/http"
-	"net/http/httptest"
 	"testing"
 
 	"s1stream/internal/safe"
@@ -22,22 +18,10 @@ func splunkRig(t *testing.T, secure, acks bool, change func(*sink.SplunkConfig))
 		t.Fatal(err)
 	}
 	peer := &testpeer.FakeSplunk{Token: splunkCanary, Acks: acks, MaxBytes: 1_000_000}
-	srv := &httptest.Server{Listener: net, Config: &http.Server{Handler: peer, ErrorLog: log.New(io.Discard, "", 0)}}
 	cfg := sink.DefaultSplunk()
-	scheme := "http://"
-	if secure {
-		certs := testpeer.NewCerts(t)
-		srv.TLS = serverTLS(t, certs)
-		srv.StartTLS()
-		scheme, cfg.TLS.CAFile = "https://", certs.CA
-	} else {
-		srv.Start()
-	}
-	t.Cleanup(func() {
-		net.Set(sinktest.Flow)
-		srv.Close()
-	})
-	cfg.URL, cfg.Token = safe.Secret(scheme+net.Addr().String()), splunkCanary
+	base, ca := serveOn(t, net, peer, secure, false)
+	cfg.TLS.CAFile = ca
+	cfg.URL, cfg.Token = safe.Secret(base), splunkCanary
 	change(cfg)
 	return &sinktest.Rig{
 		Config: cfg,
