@@ -21,6 +21,9 @@ func TestKafkaConfig_NamesEveryMistake(t *testing.T) {
 		c.Brokers = []string{"kafka-1.example.com:9092", "[2001:db8::1]:9092"}
 		return c
 	}
+	bearer := func() KafkaSASL {
+		return KafkaSASL{Mechanism: kafkaBearerName, TokenURL: "https://login.example.com/token", ClientID: "s1stream", ClientSecretFile: "f"}
+	}
 	for name, row := range map[string]struct {
 		set  func(*KafkaConfig)
 		want []string // beginnings of the lines
@@ -56,6 +59,28 @@ func TestKafkaConfig_NamesEveryMistake(t *testing.T) {
 		"SCRAM without TLS": {func(c *KafkaConfig) {
 			c.SASL = KafkaSASL{Mechanism: "SCRAM-SHA-512", Username: "u", Password: "p"}
 		}, nil},
+		"a token over TLS": {func(c *KafkaConfig) { c.SASL, c.TLS.Enabled = bearer(), true }, nil},
+		"a token in clear text": {func(c *KafkaConfig) { c.SASL = bearer() },
+			[]string{"sasl.mechanism: OAUTHBEARER without TLS sends the token to kafka-1.example.com:9092 in clear text"}},
+		"a token in clear text, allowed": {func(c *KafkaConfig) { c.SASL, c.AllowCleartextAuth = bearer(), true }, nil},
+		"a token endpoint in clear text": {func(c *KafkaConfig) {
+			c.SASL, c.TLS.Enabled = bearer(), true
+			c.SASL.TokenURL = "http://login.example.com/token"
+		}, []string{"sasl.token_url: would send the secret in clear text to http://login.example.com"}},
+		"OAUTHBEARER alone": {func(c *KafkaConfig) { c.SASL.Mechanism, c.TLS.Enabled = kafkaBearerName, true },
+			[]string{"sasl.token_url: must be", "sasl.client_id: ", "sasl.client_secret: give it"}},
+		"OAUTHBEARER with two secrets": {func(c *KafkaConfig) {
+			c.SASL, c.TLS.Enabled = bearer(), true
+			c.SASL.ClientSecret = "s"
+		}, []string{"sasl.client_secret: give it"}},
+		"OAUTHBEARER with a password": {func(c *KafkaConfig) {
+			c.SASL, c.TLS.Enabled = bearer(), true
+			c.SASL.Username, c.SASL.PasswordFile = "u", "f"
+		}, []string{"sasl.username: it and the password are not for"}},
+		"a password with a token endpoint": {func(c *KafkaConfig) {
+			c.SASL, c.TLS.Enabled = KafkaSASL{Mechanism: "PLAIN", Username: "u", Password: "p", Scope: "kafka"}, true
+		}, []string{"sasl.token_url: it, client_id, client_secret and scope are for"}},
+		"OAuth keys without a mechanism": {func(c *KafkaConfig) { c.SASL.ClientID = "s1stream" }, []string{"sasl.mechanism: must be PLAIN"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := good()
@@ -94,8 +119,8 @@ func TestKafkaConfig_KeepsRoomForKeyAndHeaders(t *testing.T) {
 
 func TestKafkaConfig_ListsItsSecretFiles(t *testing.T) {
 	c := DefaultKafka()
-	c.SASL.PasswordFile, c.TLS.KeyFile = "pass", "key"
-	if d := cmp.Diff([]string{"pass", "key"}, c.Secrets()); d != "" {
+	c.SASL.PasswordFile, c.SASL.ClientSecretFile, c.TLS.KeyFile = "pass", "secret", "key"
+	if d := cmp.Diff([]string{"pass", "secret", "key"}, c.Secrets()); d != "" {
 		t.Error(d)
 	}
 }
