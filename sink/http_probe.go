@@ -19,7 +19,7 @@ var errHTTPProbed = errors.New("probed")
 
 // httpLinger is how long a fresh TLS connection is watched: in TLS 1.3 a server refuses a client certificate
 // only after the handshake has succeeded on our side.
-const httpLinger = 300 * time.Millisecond
+const httpLinger = time.Second
 
 // Probe implements Config. It connects as Write would, proxy and TLS included, and hangs up before the first
 // byte of a request. With OAuth2 it gets a token.
@@ -97,6 +97,11 @@ func httpConnect(ctx context.Context, transport *http.Transport, to string) (*tl
 		return pc, nil
 	}
 	var state *tls.ConnectionState
+	stood := true // nobody but us closed the connection
+	linger := httpLinger
+	if end, ok := ctx.Deadline(); ok {
+		linger = min(linger, time.Until(end)/2)
+	}
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -108,7 +113,8 @@ func httpConnect(ctx context.Context, transport *http.Transport, to string) (*tl
 			state = &s
 			select {
 			case <-conns[len(conns)-1].closed:
-			case <-time.After(httpLinger):
+				stood = false
+			case <-time.After(linger):
 			case <-ctx.Done():
 			}
 		}
@@ -122,8 +128,13 @@ func httpConnect(ctx context.Context, transport *http.Transport, to string) (*tl
 		_ = res.Body.Close()
 		return nil, errors.New("the server answers before it was asked")
 	}
-	if errors.Is(err, errHTTPProbed) {
+	// Once the seal stops the request the transport closes the connection, and its reader may be the first to say so.
+	ours := errors.Is(err, errHTTPProbed) || errors.Is(err, net.ErrClosed)
+	switch {
+	case ours && stood:
 		return state, nil
+	case ours:
+		return nil, errors.New("the server hung up right after the handshake")
 	}
 	return nil, err
 }
