@@ -124,7 +124,7 @@ func TestRELP_NamesExactlyWhatWasNotTaken(t *testing.T) {
 				}
 			}()
 			r := relpNew(t, 0, p.Addr().String(), nil)
-			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
 			err := r.Write(ctx, relpRecords(t, r, syslogEvent("1", 1, ""), syslogEvent("2", 1, ""), syslogEvent("3", 1, "")))
 			<-played
@@ -206,14 +206,14 @@ func TestRELP_SaysWhatListensThereInstead(t *testing.T) {
 			}
 		}()
 		r := relpNew(t, 0, p.Addr().String(), nil)
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		err := r.Write(ctx, relpRecords(t, r, syslogEvent("1", 1, "")))
 		cancel()
 		var denied *DeniedError
 		if err == nil || !strings.Contains(err.Error(), c.want) || errors.As(err, &denied) != c.denied {
 			t.Errorf("%q: %v; want it to say %s, denied %v", c.says, err, c.want, c.denied)
 		}
-		ctx, cancel = context.WithTimeout(t.Context(), 300*time.Millisecond)
+		ctx, cancel = context.WithTimeout(t.Context(), 2*time.Second)
 		if probe := r.cfg.Probe(ctx, Deps{}); len(probe.Problems) != 1 || !strings.Contains(probe.Problems[0].What+probe.Problems[0].Remedy, c.want) {
 			t.Errorf("%q: %+v", c.says, probe)
 		}

@@ -126,9 +126,14 @@ func TestIsolation_AHealthySinkIsUnaffectedByADeadAndASlowOne(t *testing.T) {
 	receivers["dead"].become(true, 0)
 	receivers["slow"].become(false, 150*time.Millisecond) // 27 events a second, a third of what comes
 	wait(2*patience + 2*time.Second)                      // queues fill, and both lines are charged
-	from, to = wait(4 * time.Second)
-	most := heap()
-	after := freshness(t, c, receivers["healthy"], from, to)
+	limit, after, most := 3*before+750*time.Millisecond, time.Duration(0), uint64(0)
+	for range 3 { // a machine that pauses makes one of three slow; a sick sink that is waited for makes all of them
+		from, to = wait(4 * time.Second)
+		most = max(most, heap())
+		if after = freshness(t, c, receivers["healthy"], from, to); after <= limit {
+			break
+		}
+	}
 	for name, fell := range map[string]bool{"healthy": false, "dead": true, "slow": true} {
 		if n := metric(t, run.reg, "line_fell_behind_total", name); (n > 0) != fell {
 			t.Errorf("%s fell behind %v times", name, n)
@@ -136,7 +141,7 @@ func TestIsolation_AHealthySinkIsUnaffectedByADeadAndASlowOne(t *testing.T) {
 	}
 	t.Logf("eight of ten events arrived within %s before, %s beside a dead and a slow sink; heap %d KiB before, %d KiB then",
 		before, after, flat>>10, most>>10)
-	if limit := 3*before + 750*time.Millisecond; after > limit {
+	if after > limit {
 		t.Errorf("the healthy sink's events took %s, want %s at most", after, limit)
 	}
 	if most > flat+24<<20 {
