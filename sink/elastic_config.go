@@ -130,34 +130,12 @@ func elasticTarget(name string) error {
 
 // mistakes checks the auth table alone: every key that its type needs, and none of another type.
 func (a ElasticAuth) mistakes() []error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if !slices.Contains([]string{"", "api_key", "basic"}, a.Type) {
 		return []error{fmt.Errorf("auth.type: must be \"api_key\" or \"basic\", is %q", a.Type)}
 	}
-	for _, k := range []struct {
-		typ, key    string
-		value, file string
-	}{
-		{"api_key", "api_key", a.APIKey.Reveal(), a.APIKeyFile},
-		{"basic", "password", a.Password.Reveal(), a.PasswordFile},
-	} {
-		switch given := k.value != "" || k.file != ""; {
-		case given && a.Type != k.typ:
-			bad("auth.%s: is for auth.type = %q", k.key, k.typ)
-		case a.Type == k.typ && (k.value == "") == (k.file == ""):
-			bad("auth.%s: give it, or auth.%s_file, and not both", k.key, k.key)
-		case !httpFieldValue(k.value):
-			bad("auth.%s: must hold no line break or other control character", k.key)
-		}
-	}
-	switch {
-	case a.Username != "" && a.Type != "basic":
-		bad("auth.username: is for auth.type = \"basic\"")
-	case a.Type == "basic" && (a.Username == "" || strings.Contains(a.Username, ":") || !httpFieldValue(a.Username)):
-		bad("auth.username: must be given, without a colon or a control character") // RFC 7617, section 2
-	}
-	return errs
+	return httpKeysOfType(a.Type, a.Username,
+		httpTypeSecret{"api_key", "api_key", a.APIKey, a.APIKeyFile},
+		httpTypeSecret{"basic", "password", a.Password, a.PasswordFile})
 }
 
 // credentials reads the secrets and returns the Authorization header, "" for none.

@@ -43,30 +43,10 @@ func (a HTTPAuth) mistakes(cleartext bool, ours func(header string) bool) []erro
 	if !slices.Contains([]string{"", "bearer", "basic", "header", "oauth2"}, a.Type) {
 		return []error{fmt.Errorf("auth.type: must be \"bearer\", \"basic\", \"header\" or \"oauth2\", is %q", a.Type)}
 	}
-	for _, k := range []struct {
-		typ, key string
-		value    string
-		file     string
-	}{
-		{"bearer", "token", a.Token.Reveal(), a.TokenFile},
-		{"basic", "password", a.Password.Reveal(), a.PasswordFile},
-		{"header", "value", a.Value.Reveal(), a.ValueFile},
-	} {
-		switch given := k.value != "" || k.file != ""; {
-		case given && a.Type != k.typ:
-			bad("auth.%s: is for auth.type = %q", k.key, k.typ)
-		case a.Type == k.typ && (k.value == "") == (k.file == ""):
-			bad("auth.%s: give it, or auth.%s_file, and not both", k.key, k.key)
-		case !httpFieldValue(k.value):
-			bad("auth.%s: must hold no line break or other control character", k.key)
-		}
-	}
-	switch {
-	case a.Username != "" && a.Type != "basic":
-		bad("auth.username: is for auth.type = \"basic\"")
-	case a.Type == "basic" && (a.Username == "" || strings.Contains(a.Username, ":") || !httpFieldValue(a.Username)):
-		bad("auth.username: must be given, without a colon or a control character") // RFC 7617, section 2
-	}
+	errs = append(errs, httpKeysOfType(a.Type, a.Username,
+		httpTypeSecret{"bearer", "token", a.Token, a.TokenFile},
+		httpTypeSecret{"basic", "password", a.Password, a.PasswordFile},
+		httpTypeSecret{"header", "value", a.Value, a.ValueFile})...)
 	switch {
 	case a.Header != "" && a.Type != "header":
 		bad("auth.header: is for auth.type = \"header\"")
@@ -79,6 +59,35 @@ func (a HTTPAuth) mistakes(cleartext bool, ours func(header string) bool) []erro
 		errs = append(errs, a.oauth().mistakes(cleartext)...)
 	} else if a.oauth().given() {
 		bad("auth.type: must be \"oauth2\" where auth.token_url, auth.client_id, auth.client_secret or auth.scope is given")
+	}
+	return errs
+}
+
+// httpTypeSecret is a secret that one auth.type needs and no other may have: auth.KEY, or auth.KEY_file.
+type httpTypeSecret struct {
+	typ, key string
+	value    safe.Secret
+	file     string
+}
+
+// httpKeysOfType checks that the secret of typ is given once and no other is, and auth.username, which is for "basic".
+func httpKeysOfType(typ, username string, secrets ...httpTypeSecret) (errs []error) {
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, k := range secrets {
+		switch given := k.value.Reveal() != "" || k.file != ""; {
+		case given && typ != k.typ:
+			bad("auth.%s: is for auth.type = %q", k.key, k.typ)
+		case typ == k.typ && (k.value.Reveal() == "") == (k.file == ""):
+			bad("auth.%s: give it, or auth.%s_file, and not both", k.key, k.key)
+		case !httpFieldValue(k.value.Reveal()):
+			bad("auth.%s: must hold no line break or other control character", k.key)
+		}
+	}
+	switch {
+	case username != "" && typ != "basic":
+		bad("auth.username: is for auth.type = \"basic\"")
+	case typ == "basic" && (username == "" || strings.Contains(username, ":") || !httpFieldValue(username)):
+		bad("auth.username: must be given, without a colon or a control character") // RFC 7617, section 2
 	}
 	return errs
 }
