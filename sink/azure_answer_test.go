@@ -28,8 +28,8 @@ func TestAzure_JudgesEveryAnswer(t *testing.T) {
 		says  string
 	}{
 		{testpeer.AzureFault{Status: 204}, "taken", ""},
-		{testpeer.AzureFault{Status: 200}, "taken", ""},
-		{testpeer.AzureFault{Status: 202}, "taken", ""},
+		{testpeer.AzureFault{Status: 200}, "failed", "200 OK: the service says 204"},
+		{testpeer.AzureFault{Status: 202}, "failed", "202 Accepted: the service says 204"},
 		{testpeer.AzureFault{Status: 202, Body: `{"error":{"code":"Gateway"}}`}, "failed", "202 Accepted: Gateway: the service says 204"},
 		{testpeer.AzureFault{Status: 200, Body: "<html>Sign in</html>"}, "failed", "check what stands between"},
 		{testpeer.AzureFault{Status: 201}, "failed", "201"},
