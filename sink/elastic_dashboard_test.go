@@ -38,23 +38,25 @@ func TestElasticDashboard_HangsTogether(t *testing.T) {
 type elasticDashVersion struct {
 	id, host, incident, confidence string
 	day, minute                    int
+	mitigation                     string
 }
 
 func (d elasticDashVersion) raw() string {
-	return fmt.Sprintf(`{"id":%q,"threatInfo":{"updatedAt":"2026-11-%02dT10:%02d:00Z","createdAt":"2026-11-01T00:00:00Z","incidentStatus":%q,"confidenceLevel":%q},"agentRealtimeInfo":{"agentComputerName":%q}}`,
-		d.id, d.day, d.minute, d.incident, d.confidence, d.host)
+	return fmt.Sprintf(`{"id":%q,"threatInfo":{"updatedAt":"2026-11-%02dT10:%02d:00Z","createdAt":"2026-11-01T00:00:00Z","incidentStatus":%q,"confidenceLevel":%q,"mitigationStatus":%q},"agentRealtimeInfo":{"agentComputerName":%q}}`,
+		d.id, d.day, d.minute, d.incident, d.confidence, d.mitigation, d.host)
 }
 
 func TestElasticDashboard_CountsWhatIsThere(t *testing.T) {
 	o := testpeer.StartOpenSearch(t, 2, 10000, "node.roles=cluster_manager,data,ingest")
 	elasticSIEMInstall(t, o, "opensearch", `false`)
 	versions := []elasticDashVersion{
-		{"1", "alpha", "unresolved", "malicious", 1, 0}, {"1", "alpha", "resolved", "malicious", 1, 1}, // no more
-		{"2", "alpha", "unresolved", "suspicious", 1, 2},
-		{"3", "beta", "resolved", "malicious", 1, 3}, {"3", "beta", "unresolved", "malicious", 2, 4}, // once more
-		{"4", "beta", "in_progress", "suspicious", 2, 5}, {"4", "beta", "in_progress", "malicious", 2, 6},
-		{"5", "beta", "unresolved", "n/a", 2, 7},
-		{"6", "gamma", "resolved", "n/a", 2, 8},
+		{"1", "alpha", "unresolved", "malicious", 1, 0, ""}, {"1", "alpha", "resolved", "malicious", 1, 1, ""}, // no more
+		{"2", "alpha", "unresolved", "suspicious", 1, 2, ""},
+		{"3", "beta", "resolved", "malicious", 1, 3, ""}, {"3", "beta", "unresolved", "malicious", 2, 4, ""}, // once more
+		{"4", "beta", "in_progress", "suspicious", 2, 5, ""}, {"4", "beta", "in_progress", "malicious", 2, 6, ""},
+		{"5", "beta", "unresolved", "n/a", 2, 7, ""},
+		{"6", "gamma", "resolved", "n/a", 2, 8, ""},
+		{"7", "gamma", "unresolved", "suspicious", 2, 9, "mitigated"}, // 40 is low here, and medium of the "n/a" above
 	}
 	s := elasticPeerSink(t, o, nil)
 	encode := elasticSIEMEncode(t, s, false)
@@ -76,7 +78,7 @@ func TestElasticDashboard_CountsWhatIsThere(t *testing.T) {
 		records = append(records, Record{Event: &ev, Body: body})
 		facts := format.FactsOf(ev.Raw)
 		count(days, fmt.Sprintf("2026-11-%02d %sd", v.day, map[format.Activity]string{format.Close: "threat-resolve", format.Update: "threat-update"}[facts.Activity(&ev)]), v.id)
-		count(severities, elasticDashBand(facts.Severity().ECS), v.id)
+		count(severities, facts.Severity().CIM, v.id)
 		latest[v.id] = v
 	}
 	for _, v := range latest {
@@ -145,21 +147,6 @@ func TestElasticDashboard_CountsWhatIsThere(t *testing.T) {
 	for _, product := range []string{"elastic", "opensearch"} {
 		elasticDashReadme(t, o, product, len(versions), len(latest))
 	}
-}
-
-// elasticDashBand is the word for event.severity.
-func elasticDashBand(severity int) string {
-	switch {
-	case severity >= 95:
-		return "critical"
-	case severity >= 75:
-		return "high"
-	case severity >= 50:
-		return "medium"
-	case severity >= 20:
-		return "low"
-	}
-	return "informational"
 }
 
 func elasticDashSame(t *testing.T, what string, got map[string]int, want map[string]map[string]bool) {
