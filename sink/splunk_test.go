@@ -171,6 +171,33 @@ func TestSplunk_BelievesNoAckIDThatCameTwice(t *testing.T) {
 	}
 }
 
+// After a restart, told by an id that came twice or that an earlier Write had, an answer that was lost may have had any id.
+func TestSplunk_BelievesNoAckWhereAnAnswerWasLostAfterARestart(t *testing.T) {
+	for name, tt := range map[string]struct {
+		next int64   // ids below it were of earlier Writes
+		ids  []int64 // of answers, the first two from before the restart; the answer behind them is lost
+	}{
+		"an id came twice":               {0, []int64{0, 1, 0}},
+		"an id was an earlier Write's":   {3, []int64{3, 4, 0, 1, 2}},
+		"only lower ones, out of order":  {3, []int64{3, 4, 2, 0}},
+		"another node of many more acks": {1000, []int64{1000, 1001, 5}},
+	} {
+		fake := &testpeer.FakeSplunk{Token: "token", Acks: true}
+		s := splunkTestSink(t, fake, func(c *SplunkConfig) { c.AckTimeout = 100 * time.Millisecond })
+		s.channel.next = tt.next
+		// The request whose answer is lost had the id of the second one, which the restart has forgotten.
+		fake.Acknowledge(s.channel.guid, tt.ids[1])
+		w := splunkWrite{s: s, ctx: t.Context(), errs: make([]error, len(tt.ids)), pending: map[int64][]int{}}
+		for i, id := range tt.ids {
+			w.wait(id, []int{i})
+		}
+		w.lost.Store(1)
+		if spoilt := w.await(); !spoilt || w.errs[1] == nil {
+			t.Errorf("%s: spoilt %v, %v: acknowledged by another's ack", name, spoilt, w.errs)
+		}
+	}
+}
+
 func TestSplunk_StaysOnTheNodeOfItsCookie(t *testing.T) {
 	fake := &testpeer.FakeSplunk{Token: "token", Acks: true, Sticky: true, MaxBytes: 1_000_000}
 	s := splunkTestSink(t, fake, func(c *SplunkConfig) { c.AckTimeout = 5 * time.Second })
