@@ -64,6 +64,9 @@ func TestFile_CutsATornLastLineOff(t *testing.T) {
 		"a line end at a block's edge":  {"{1}\n" + long[:fileTailStep], "{1}\n"},
 		"a line that lacks its end":     {"{1}\n{\"2\":2}", "{1}\n{\"2\":2}\n"},
 		"a torn line that ends in }":    {"{1}\n{\"2\":{}", "{1}\n"},
+		"a torn line of CEF":            {"CEF:0|a\nCEF:0|SentinelOne|Singularity|1.0|s1.threat.cre", "CEF:0|a\n"},
+		"a torn line of LEEF alone":     {"LEEF:2.0|SentinelOne|Singularity|1.0|Thr", ""},
+		"a little of a line of LEEF":    {"{1}\nLEEF:1.0|Se", "{1}\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "f")
@@ -83,6 +86,7 @@ func TestFile_LeavesALastLineAloneThatIsNoneOfOurs(t *testing.T) {
 		"a JSON document":   "{\n  \"precious\": 1\n}",
 		"zeros, then data":  "{1}\n\x00\x00precious",
 		"several blocks":    strings.Repeat("y", 2*fileTailStep) + "{1}",
+		"CEF of another":    "{1}\nCEF:0|Precious|Product|1.0|",
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "f")

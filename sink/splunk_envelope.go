@@ -78,24 +78,14 @@ var _ Wrapper = (*Splunk)(nil)
 // its line of text as a JSON string. The rest of the envelope is added when it is sent, so that a batch, which
 // waits long for its ack, holds no second copy of what the console sent.
 func (s *Splunk) Wrap(encode Encode) Encode {
-	return func(dst []byte, ev *event.Event, max int) (body []byte, shrunk bool, err error) {
-		room := max
-		for range 3 { // quoting text makes it longer: then it is made once more, for less
-			if body, shrunk, err = encode(dst, ev, room); err != nil {
-				return nil, false, err
-			}
-			scan := jsonscan.Scanner{Data: body[len(dst):]}
-			if scan.Space() == '{' {
-				return body, shrunk, nil
-			}
-			text := splunkText(nil, string(body[len(dst):]))
-			if max <= 0 || len(text) <= max {
-				return append(dst, text...), shrunk, nil
-			}
-			if room -= len(text) - max; room <= 0 {
-				break
-			}
+	finish := func(body []byte) []byte {
+		scan := jsonscan.Scanner{Data: body}
+		if scan.Space() == '{' {
+			return body
 		}
-		return nil, false, fmt.Errorf("an event of %d bytes is over max_message_bytes", len(body)-len(dst))
+		return splunkText(nil, string(body))
+	}
+	return func(dst []byte, ev *event.Event, max int) (body []byte, shrunk bool, err error) {
+		return httpFit(dst, ev, max, 0, encode, finish)
 	}
 }
