@@ -42,7 +42,10 @@ type KafkaConfig struct {
 	AllowCleartextAuth bool `koanf:"allow_cleartext_auth"`
 }
 
-var _ Config = (*KafkaConfig)(nil)
+var (
+	_ Config  = (*KafkaConfig)(nil)
+	_ Proxied = (*KafkaConfig)(nil)
+)
 
 // DefaultKafka returns a configuration that lacks only its brokers.
 func DefaultKafka() *KafkaConfig {
@@ -124,6 +127,14 @@ func (c *KafkaConfig) Secrets() []string {
 		}
 	}
 	return files
+}
+
+// ByEnvironment implements Proxied: of the brokers' connections none goes by a proxy.
+func (c *KafkaConfig) ByEnvironment() (key string, urls []safe.Secret) {
+	if c.SASL.Mechanism != kafkaBearerName {
+		return "", nil
+	}
+	return "sasl.token_url", []safe.Secret{safe.Secret(c.SASL.TokenURL)}
 }
 
 func (c *KafkaConfig) topicFor(source string) string {
