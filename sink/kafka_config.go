@@ -62,7 +62,7 @@ func (c *KafkaConfig) Validate() error {
 	}
 	for _, b := range c.Brokers {
 		if !kafkaAddress(b) {
-			bad("brokers: %q must be host:port, without a scheme; IPv6 in brackets", safe.Text(b))
+			bad("brokers: %q must be host:port, without a scheme; IPv6 in brackets", addressShown(b))
 		}
 	}
 	// The longest NAME of a source has 31 characters.
@@ -82,7 +82,7 @@ func (c *KafkaConfig) Validate() error {
 	if secret := c.cleartext(); secret != "" {
 		for _, b := range c.Brokers {
 			if !kafkaLoopback(b) {
-				bad("sasl.mechanism: %s without TLS sends %s to %s in clear text: %s", c.SASL.Mechanism, secret, safe.Text(b), kafkaCleartextRemedy)
+				bad("sasl.mechanism: %s without TLS sends %s to %s in clear text: %s", c.SASL.Mechanism, secret, addressShown(b), kafkaCleartextRemedy)
 				break
 			}
 		}
