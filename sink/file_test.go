@@ -288,6 +288,27 @@ func TestFile_DoesNotTrustADescriptorWhoseFsyncFailed(t *testing.T) {
 	}
 }
 
+// A directory that can't be fsynced keeps the ack back. Tried again and again, the batch must not pile up in the file.
+func TestFile_KeepsNoBatchWhoseNameIsNotOnDisk(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	path := filepath.Join(dir, "f")
+	s := fileTestSink(t, FileConfig{Path: path})
+	s.fsync = func(f *os.File) error {
+		return errors.Join(f.Sync(), os.Rename(dir, dir+".away"))
+	}
+	for range 3 {
+		if err := s.Write(t.Context(), fileTestRecords("{1}", "{2}")); err == nil {
+			t.Fatal("acknowledged while the directory can't be fsynced")
+		}
+		if err := os.Rename(dir+".away", dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.fsync = (*os.File).Sync
+	fileWrite(t, s, "{1}", "{2}")
+	fileWant(t, path, "{1}\n{2}\n")
+}
+
 func TestFile_IsDeniedWhatAnOperatorMustMend(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "plain"), nil, 0o600); err != nil {
