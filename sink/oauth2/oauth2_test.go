@@ -319,7 +319,7 @@ func TestToken_RenewsNoSoonerThanTheEndpointAsksFor(t *testing.T) {
 
 func TestToken_LifeIsBounded(t *testing.T) {
 	for said, want := range map[string]time.Duration{
-		`1e300`: 24 * time.Hour, `null`: 5 * time.Minute, `"soon"`: 5 * time.Minute, `60`: time.Minute, `[1]`: 5 * time.Minute,
+		`1e300`: 24 * time.Hour, `null`: 5 * time.Minute, `"soon"`: 5 * time.Minute, `60`: time.Minute, `0`: 5 * time.Minute, `"-1"`: 5 * time.Minute, `"NaN"`: 5 * time.Minute, `[1]`: 5 * time.Minute,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			c := oauth2.New(oauth2.Config{URL: "https://login.test/token", Secret: func() (safe.Secret, error) { return "secret", nil }},

@@ -102,13 +102,14 @@ func readToken(body []byte) (token string, life time.Duration, err error) {
 	return a.AccessToken, lifetime(a.ExpiresIn), nil
 }
 
-// lifetime reads seconds.
+// lifetime reads seconds. A token that has ended as it comes is no such thing: taken at its word, each request to the
+// destination would ask for another.
 func lifetime(raw json.RawMessage) time.Duration {
 	seconds, err := strconv.ParseFloat(strings.Trim(string(raw), `"`), 64)
-	if err != nil || math.IsNaN(seconds) {
+	if err != nil || math.IsNaN(seconds) || seconds <= 0 {
 		return unsaid
 	}
-	return time.Duration(min(max(seconds, 0), longest.Seconds()) * float64(time.Second))
+	return time.Duration(min(seconds, longest.Seconds()) * float64(time.Second))
 }
 
 // refusal describes an answer other than 200.
