@@ -117,11 +117,11 @@ func (s *Splunk) readAgain() {
 func (s *Splunk) split(records []Record) (requests [][]int) {
 	var part []int
 	size := 0
-	around := s.envelope.max()
 	for i, r := range records {
-		if size += around + len(r.Body); len(part) > 0 && (size > s.maxBody || len(part) == splunkMaxEvents) {
+		n := s.envelope.around(r.Event) + len(r.Body)
+		if size += n; len(part) > 0 && (size > s.maxBody || len(part) == splunkMaxEvents) {
 			requests = append(requests, part)
-			part, size = nil, around+len(r.Body)
+			part, size = nil, n
 		}
 		part = append(part, i)
 	}

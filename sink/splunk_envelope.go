@@ -13,6 +13,9 @@ import (
 // quotes included: that of DNS, and some escapes.
 const splunkMaxHost = 300
 
+// splunkMaxID is what an id takes at most, as a rule: a console's have 18 or 19 digits.
+const splunkMaxID = 128
+
 // splunkEnvelope is what stands around every event of one sink:
 //
 //	{"time":1767693600.123456,"fields":{"version":"…","threat_id":"…","console":"…"},"host":"…","source":"…","event":…}
@@ -41,7 +44,16 @@ const (
 
 // max is the most bytes around an event whose id is no longer than a console's are.
 func (e splunkEnvelope) max() int {
-	return splunkMaxTime + len(splunkFields) + 32 + 128 + 64 + len(`"host":,`) + splunkMaxHost + len(e.fixed) + len(`"event":}`+"\n")
+	return splunkMaxTime + len(splunkFields) + 32 + splunkMaxID + 64 + len(`"host":,`) + splunkMaxHost + len(e.fixed) + len(`"event":}`+"\n")
+}
+
+// around is the most bytes around this event.
+func (e splunkEnvelope) around(ev *event.Event) int {
+	usual := e.max()
+	if 6*len(ev.ID) <= splunkMaxID { // JSON may make six bytes of one
+		return usual
+	}
+	return max(usual, len(e.append(nil, ev, nil)))
 }
 
 // append appends one event in its envelope and a line end. body is a JSON value.
@@ -86,6 +98,11 @@ func (s *Splunk) Wrap(encode Encode) Encode {
 		return splunkText(nil, string(body))
 	}
 	return func(dst []byte, ev *event.Event, max int) (body []byte, shrunk bool, err error) {
+		if more := s.envelope.around(ev) - s.envelope.max(); max > 0 && more > 0 {
+			if max -= more; max <= 0 {
+				return nil, false, fmt.Errorf("the envelope of a threat with this id has %d bytes more than usual: raise max_message_bytes", more)
+			}
+		}
 		return httpFit(dst, ev, max, 0, encode, finish)
 	}
 }

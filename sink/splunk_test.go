@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -320,6 +322,46 @@ func TestSplunk_EnvelopeSaysWhatSplunkAsksFor(t *testing.T) {
 	}
 	if around := len(s.envelope.append(nil, ev, nil)); around > s.envelope.max() {
 		t.Errorf("an envelope of %d bytes, over its own limit of %d", around, s.envelope.max())
+	}
+}
+
+// What an id takes in the envelope is the event's to give: a request over the limit would be refused.
+func TestSplunk_ARequestKeepsToItsLimitWhateverTheID(t *testing.T) {
+	const limit = 10_000
+	var bodies []int
+	fake := &testpeer.FakeSplunk{Token: "token"}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		bodies = append(bodies, int(r.ContentLength))
+		fake.ServeHTTP(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	cfg := DefaultSplunk()
+	cfg.URL, cfg.Token, cfg.Gzip = safe.Secret(srv.URL), "token", false
+	s, err := NewSplunk(*cfg, Deps{Name: "siem", Source: "emea", MaxMessageBytes: limit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	for _, id := range []string{"1", strings.Repeat("7", 256), strings.Repeat("\x01", 256)} {
+		for _, size := range []int{100, 400, limit} {
+			raw := fmt.Appendf(nil, `{"id":"1","indicators":["%s"]}`, strings.Repeat("y", size))
+			ev := &event.Event{Raw: raw, ID: id, Source: "emea", UpdatedAt: time.Unix(1767693600, 0), Version: event.NewVersion("h", id, "u", raw)}
+			body, _, err := s.Wrap(format.JSON)(nil, ev, cfg.MaxBytes(limit))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var records []Record
+			for range 40 {
+				records = append(records, Record{Event: ev, Body: body})
+			}
+			bodies = nil
+			if err := s.Write(t.Context(), records); err != nil {
+				t.Fatal(err)
+			}
+			if n := slices.Max(bodies); n > limit {
+				t.Errorf("an id of %q…, %d bytes: a request of %d bytes", id[:1], size, n)
+			}
+		}
 	}
 }
 

@@ -117,7 +117,7 @@ func (w *splunkWrite) post(part []int) (guilty int, last bool, err error) {
 	s := w.s
 	size := 0
 	for _, i := range part {
-		size += s.envelope.max() + len(w.records[i].Body)
+		size += s.envelope.around(w.records[i].Event) + len(w.records[i].Body)
 	}
 	body := make([]byte, 0, size)
 	for _, i := range part {
