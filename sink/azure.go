@@ -43,7 +43,7 @@ func NewAzure(cfg AzureConfig, d Deps) (*Azure, error) {
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := cfg.oauth().client(asking)
+	tokens, err := cfg.oauth().client(asking, d.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -45,6 +45,7 @@ type AzureConfig struct {
 var (
 	_ Config  = (*AzureConfig)(nil)
 	_ Carrier = (*AzureConfig)(nil)
+	_ Proxied = (*AzureConfig)(nil)
 )
 
 // DefaultAzure returns a configuration for Microsoft's public cloud that lacks the rule and who writes to it.
@@ -79,6 +80,14 @@ func azureLimit(configured int) int {
 // Secrets implements Config.
 func (c *AzureConfig) Secrets() []string {
 	return slices.DeleteFunc([]string{c.ClientSecretFile, c.TLS.KeyFile}, func(f string) bool { return f == "" })
+}
+
+// ByEnvironment implements Proxied.
+func (c *AzureConfig) ByEnvironment() (key string, urls []safe.Secret) {
+	if c.Proxy != "" {
+		return "", nil
+	}
+	return "proxy", []safe.Secret{safe.Secret(c.Endpoint), safe.Secret(c.Authority)}
 }
 
 // Carries implements Carrier: the column of the event is of type dynamic, which is JSON.

@@ -37,6 +37,7 @@ type Elastic struct {
 	gzip      httpGzip
 	room      elasticRoom
 	reread    bool // the last Write was denied: secrets may have been rotated
+	unread    httpUnread
 }
 
 var _ Sink = (*Elastic)(nil)
@@ -108,11 +109,13 @@ func (e *Elastic) readAgain() {
 	nodes, err := e.cfg.readNodes()
 	switch {
 	case err != nil:
-		e.deps.Log.Warn("can't read secrets again", "err", err)
+		e.unread.say(e.deps.Log, err)
+		return
 	case !slices.EqualFunc(nodes, e.nodes, (*httpTarget).equal):
 		e.deps.Log.Info("secrets have changed")
 		e.nodes = nodes
 	}
+	e.unread = ""
 }
 
 // fill returns how many of the records make one request: one at least.

@@ -41,7 +41,10 @@ type ElasticAuth struct {
 	PasswordFile string      `koanf:"password_file"`
 }
 
-var _ Config = (*ElasticConfig)(nil)
+var (
+	_ Config  = (*ElasticConfig)(nil)
+	_ Proxied = (*ElasticConfig)(nil)
+)
 
 // DefaultElastic returns a configuration that lacks its nodes and its target.
 func DefaultElastic() *ElasticConfig {
@@ -69,6 +72,17 @@ func (c *ElasticConfig) MaxBytes(configured int) int {
 func (c *ElasticConfig) Secrets() []string {
 	files := []string{c.Auth.APIKeyFile, c.Auth.PasswordFile, c.TLS.KeyFile}
 	return slices.DeleteFunc(files, func(f string) bool { return f == "" })
+}
+
+// ByEnvironment implements Proxied.
+func (c *ElasticConfig) ByEnvironment() (key string, urls []safe.Secret) {
+	if c.Proxy != "" {
+		return "", nil
+	}
+	for _, node := range c.URLs {
+		urls = append(urls, safe.Secret(node))
+	}
+	return "proxy", urls
 }
 
 // Validate implements Config. What lies in files is checked by New.

@@ -3,7 +3,6 @@ package sink
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"unicode/utf8"
 
 	"s1stream/internal/event"
@@ -20,21 +19,7 @@ const elasticHead = `{"@timestamp":"2006-01-02T15:04:05.000000Z"`
 // these stays as it is, byte for byte; a format that is a line of text becomes the document's "message".
 func (e *Elastic) Wrap(encode Encode) Encode {
 	return func(dst []byte, ev *event.Event, max int) (body []byte, shrunk bool, err error) {
-		room := max
-		for range 3 { // quoting text and mending UTF-8 may make it longer: then it is made once more, for less
-			if body, shrunk, err = encode(nil, ev, room); err != nil {
-				return nil, false, err
-			}
-			body = elasticDocument(ev, body)
-			if max <= 0 || len(body) <= max {
-				return append(dst, body...), shrunk, nil
-			}
-			room -= len(body) - max
-			if room <= 0 {
-				break
-			}
-		}
-		return nil, false, fmt.Errorf("a document of %d bytes is over max_message_bytes = %d", len(body), max)
+		return httpFit(dst, ev, max, 0, encode, func(body []byte) []byte { return elasticDocument(ev, body) })
 	}
 }
 

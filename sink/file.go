@@ -218,7 +218,10 @@ func (s *File) writeFile() error {
 		// Whether the pages are on disk can't be asked again of this descriptor: it may answer yes wrongly.
 		return s.undo(size, fileError("fsync", err))
 	}
-	return s.syncDirOnce()
+	if err := s.syncDirOnce(); err != nil {
+		return s.undo(size, err)
+	}
+	return nil
 }
 
 // undo cuts a batch off that did not become durable, and closes the file; the next Write opens it anew.

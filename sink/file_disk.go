@@ -89,7 +89,7 @@ func (s *File) mend(f *os.File, size int64) (int64, error) {
 	}
 	switch tail {
 	case fileTailForeign:
-		return 0, &DeniedError{fmt.Errorf("open %s: it does not look like ours, for it ends with %d bytes that are no beginning of a JSON line: move it away, correct path, or end its last line", s.path, size-start)}
+		return 0, &DeniedError{fmt.Errorf("open %s: it does not look like ours, for it ends with %d bytes that are no beginning of a line of s1stream: move it away, correct path, or end its last line", s.path, size-start)}
 	case fileTailUnended:
 		if _, err := f.Write([]byte("\n")); err != nil {
 			return 0, fileError("end the last line", err)

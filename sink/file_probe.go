@@ -42,7 +42,7 @@ func (c *FileConfig) Probe(_ context.Context, d Deps) Probe {
 	default:
 		p.Found = append(p.Found, fmt.Sprintf("%s: %d bytes", s.path, fi.Size()))
 		if fileEndsForeign(s.path, fi.Size()) {
-			return problem(s.path+" ends with what is no beginning of a JSON line", "move it away, correct path, or end its last line")
+			return problem(s.path+" ends with what is no beginning of a line of s1stream", "move it away, correct path, or end its last line")
 		}
 	}
 	dir := fileExistingDir(s.path)

@@ -36,6 +36,9 @@ func fileReadTail(f io.ReaderAt, size int64) (tail fileTail, start int64, err er
 	case zeros:
 		return fileTailTorn, start, nil
 	}
+	if text, err := fileTailText(f, start, size); err != nil || text {
+		return fileTailTorn, start, err
+	}
 	var ends [2]byte
 	for i, at := range []int64{start, size - 1} {
 		if _, err := f.ReadAt(ends[i:i+1], at); err != nil && !errors.Is(err, io.EOF) {
@@ -56,6 +59,27 @@ func fileReadTail(f io.ReaderAt, size int64) (tail fileTail, start int64, err er
 		return fileTailUnended, start, nil
 	}
 	return fileTailTorn, start, nil
+}
+
+// fileTextLines is how our lines of CEF and LEEF begin.
+var fileTextLines = []string{
+	"CEF:0|SentinelOne|Singularity|", "CEF:1|SentinelOne|Singularity|", "LEEF:1.0|SentinelOne|Singularity|", "LEEF:2.0|SentinelOne|Singularity|",
+}
+
+// fileTailText reports whether the last line begins as one of those, as far as it goes. Whether it is whole can't be
+// told; without its line end it was never acknowledged.
+func fileTailText(f io.ReaderAt, start, size int64) (bool, error) {
+	head := make([]byte, min(size-start, 64))
+	if _, err := f.ReadAt(head, start); err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	for _, line := range fileTextLines {
+		n := min(len(head), len(line))
+		if n >= len("CEF:") && string(head[:n]) == line[:n] {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // fileLastLine finds where the last line begins, and whether it holds nothing but zeros.

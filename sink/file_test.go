@@ -64,6 +64,9 @@ func TestFile_CutsATornLastLineOff(t *testing.T) {
 		"a line end at a block's edge":  {"{1}\n" + long[:fileTailStep], "{1}\n"},
 		"a line that lacks its end":     {"{1}\n{\"2\":2}", "{1}\n{\"2\":2}\n"},
 		"a torn line that ends in }":    {"{1}\n{\"2\":{}", "{1}\n"},
+		"a torn line of CEF":            {"CEF:0|a\nCEF:0|SentinelOne|Singularity|1.0|s1.threat.cre", "CEF:0|a\n"},
+		"a torn line of LEEF alone":     {"LEEF:2.0|SentinelOne|Singularity|1.0|Thr", ""},
+		"a little of a line of LEEF":    {"{1}\nLEEF:1.0|Se", "{1}\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "f")
@@ -83,6 +86,7 @@ func TestFile_LeavesALastLineAloneThatIsNoneOfOurs(t *testing.T) {
 		"a JSON document":   "{\n  \"precious\": 1\n}",
 		"zeros, then data":  "{1}\n\x00\x00precious",
 		"several blocks":    strings.Repeat("y", 2*fileTailStep) + "{1}",
+		"CEF of another":    "{1}\nCEF:0|Precious|Product|1.0|",
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "f")
@@ -282,6 +286,27 @@ func TestFile_DoesNotTrustADescriptorWhoseFsyncFailed(t *testing.T) {
 	if synced[2] == synced[1] {
 		t.Error("the descriptor whose fsync failed was used again")
 	}
+}
+
+// A directory that can't be fsynced keeps the ack back. Tried again and again, the batch must not pile up in the file.
+func TestFile_KeepsNoBatchWhoseNameIsNotOnDisk(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	path := filepath.Join(dir, "f")
+	s := fileTestSink(t, FileConfig{Path: path})
+	s.fsync = func(f *os.File) error {
+		return errors.Join(f.Sync(), os.Rename(dir, dir+".away"))
+	}
+	for range 3 {
+		if err := s.Write(t.Context(), fileTestRecords("{1}", "{2}")); err == nil {
+			t.Fatal("acknowledged while the directory can't be fsynced")
+		}
+		if err := os.Rename(dir+".away", dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.fsync = (*os.File).Sync
+	fileWrite(t, s, "{1}", "{2}")
+	fileWant(t, path, "{1}\n{2}\n")
 }
 
 func TestFile_IsDeniedWhatAnOperatorMustMend(t *testing.T) {

@@ -31,8 +31,8 @@ type HTTP struct {
 	tokens    *httpTokens // nil unless auth.type = "oauth2"
 	gzip      httpGzip
 	file      httpSecretsFile
-	reread    bool   // the last Write was denied: secrets may have been rotated
-	unread    string // why secrets could not be read again, as last logged
+	reread    bool // the last Write was denied: secrets may have been rotated
+	unread    httpUnread
 }
 
 var _ Sink = (*HTTP)(nil)
@@ -98,10 +98,7 @@ func (h *HTTP) readAgain() (ok bool) {
 	target, err := h.cfg.readTarget(h.deps.ContentType)
 	switch {
 	case err != nil:
-		if err.Error() != h.unread { // once, not at every batch
-			h.deps.Log.Warn("can't read secrets again", "err", err)
-		}
-		h.unread = err.Error()
+		h.unread.say(h.deps.Log, err)
 		return false
 	case !target.equal(h.target):
 		h.deps.Log.Info("secrets have changed")
@@ -109,6 +106,17 @@ func (h *HTTP) readAgain() (ok bool) {
 	}
 	h.unread = ""
 	return true
+}
+
+// httpUnread is why secrets could not be read again, as last logged.
+type httpUnread string
+
+// say logs it once, not at every batch.
+func (u *httpUnread) say(log *slog.Logger, err error) {
+	if text := httpUnread(err.Error()); text != *u {
+		log.Warn("can't read secrets again", "err", err)
+		*u = text
+	}
 }
 
 // httpWrite is one Write under way, of a sink whose requests answer for all of their records at once.

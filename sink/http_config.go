@@ -49,6 +49,12 @@ type HTTPConfig struct {
 	AllowCleartextAuth bool `koanf:"allow_cleartext_auth"`
 }
 
+var (
+	_ Config  = (*HTTPConfig)(nil)
+	_ Carrier = (*HTTPConfig)(nil)
+	_ Proxied = (*HTTPConfig)(nil)
+)
+
 // DefaultHTTP returns the defaults.
 func DefaultHTTP() *HTTPConfig {
 	return &HTTPConfig{Method: http.MethodPost, Body: httpSingle, Concurrency: 4, Timeout: 30 * time.Second}
@@ -86,6 +92,20 @@ func (c *HTTPConfig) alone() bool {
 func (c *HTTPConfig) Secrets() []string {
 	files := []string{c.URLFile, c.Auth.PasswordFile, c.Auth.TokenFile, c.Auth.ValueFile, c.Auth.ClientSecretFile, c.Signing.SecretsFile, c.TLS.KeyFile}
 	return slices.DeleteFunc(files, func(f string) bool { return f == "" })
+}
+
+// ByEnvironment implements Proxied.
+func (c *HTTPConfig) ByEnvironment() (key string, urls []safe.Secret) {
+	if c.Proxy != "" {
+		return "", nil
+	}
+	if to, err := safe.ReadSecret(c.URL, c.URLFile); err == nil {
+		urls = append(urls, to)
+	}
+	if c.Auth.Type == "oauth2" {
+		urls = append(urls, safe.Secret(c.Auth.TokenURL))
+	}
+	return "proxy", urls
 }
 
 // Validate implements Config. What lies in files is checked by New.

@@ -211,21 +211,34 @@ func TestHTTPConfig_ListsItsSecretFiles(t *testing.T) {
 	}
 }
 
+func TestHTTP_HidesThePasswordOfTheEnvironmentsProxy(t *testing.T) {
+	t.Setenv("HTTPS_PROXY", "http://u:X%2FCANARY@proxy.example.com")
+	cfg := DefaultHTTP()
+	cfg.URL = "https://siem.example.com/"
+	target, err := cfg.readTarget(format.JSONType)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := target.scrub([]byte("X/CANARY, X%2FCANARY, Basic dTpYL0NBTkFSWQ==")); got != "***, ***, Basic ***" {
+		t.Errorf("the scrubbed text is %q", got)
+	}
+}
+
 func TestHTTP_HidesSecretsThatTheServerEchoes(t *testing.T) {
 	cfg := DefaultHTTP()
-	cfg.URL = "https://siem.example.com/services/TCANARY123/BCANARY123?sig=SCANARY"
+	cfg.URL = "https://siem.example.com/services/TCANARY123/BCANARY123?sig=SCANARY&key=ab%2FcdQCANARY%3D"
 	cfg.Auth = HTTPAuth{Type: "basic", Username: "user", Password: "PCANARY"}
 	cfg.Proxy = safe.Secret("http://u:XCANARY@proxy.example.com")
 	target, err := cfg.readTarget(format.JSONType)
 	if err != nil {
 		t.Fatal(err)
 	}
-	echo := "Cannot POST /services/TCANARY123/BCANARY123?sig=SCANARY (BCANARY123, SCANARY) PCANARY XCANARY " + target.header.Get("Authorization")
+	echo := "Cannot POST /services/TCANARY123/BCANARY123?sig=SCANARY&key=ab%2FcdQCANARY%3D (BCANARY123, SCANARY, ab%2FcdQCANARY%3D) ab/cdQCANARY= PCANARY XCANARY Basic dTpYQ0FOQVJZ " + target.header.Get("Authorization")
 	// Longer than what is read, so that each secret in turn is cut in two at the end.
 	for shift := range len(echo) {
 		got := target.scrub([]byte(strings.Repeat(echo, 100))[shift : shift+httpQuoteRead+1])
 		got = got[strings.Index(got, "Cannot"):] // what came before is cut at its front, which no answer is
-		for _, piece := range []string{"CANAR", "dXNl", "services"} {
+		for _, piece := range []string{"CANAR", "dXNl", "dTpY", "services"} {
 			if strings.Contains(got, piece) {
 				t.Fatalf("shift %d: the scrubbed text shows %q: …%s", shift, piece, got[max(len(got)-300, 0):])
 			}

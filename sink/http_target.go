@@ -2,14 +2,17 @@ package sink
 
 import (
 	"cmp"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 
+	"s1stream/internal/proxyenv"
 	"s1stream/internal/safe"
 )
 
@@ -67,13 +70,23 @@ func (c *HTTPConfig) readTarget(contentType string) (*httpTarget, error) {
 	return t, nil
 }
 
-// httpProxySecrets returns the password in a proxy's URL, if there is one.
-func httpProxySecrets(proxy safe.Secret) []string {
+// httpProxySecrets returns the passwords in a proxy's URL, in each way that a proxy may echo them: the configured one's or,
+// without, those of the environment's.
+func httpProxySecrets(proxy safe.Secret) (secrets []string) {
+	var users []*url.Userinfo
 	if p, err := httpProxyURL(proxy); err == nil && p != nil && p.User != nil {
-		password, _ := p.User.Password()
-		return []string{password}
+		users = append(users, p.User)
 	}
-	return nil
+	if proxy == "" {
+		users = proxyenv.Users(os.Environ())
+	}
+	for _, u := range users {
+		if password, ok := u.Password(); ok {
+			_, escaped, _ := strings.Cut(u.String(), ":")
+			secrets = append(secrets, password, escaped, base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
+		}
+	}
+	return secrets
 }
 
 // httpURLSecrets lists the parts of a URL that are not its origin, in each way that a server may echo them.
@@ -86,6 +99,10 @@ func httpURLSecrets(u *url.URL) []string {
 	}
 	for _, values := range u.Query() {
 		out = append(out, values...)
+	}
+	for pair := range strings.SplitSeq(u.RawQuery, "&") {
+		_, value, _ := strings.Cut(pair, "=")
+		out = append(out, value)
 	}
 	return out
 }

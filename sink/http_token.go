@@ -39,7 +39,7 @@ func (c *HTTPConfig) newTokens(d Deps, target *httpTarget) (*httpTokens, error) 
 	if err != nil {
 		return nil, err
 	}
-	client, err := c.Auth.oauth().client(transport)
+	client, err := c.Auth.oauth().client(transport, d.Log)
 	if err != nil {
 		return nil, err
 	}

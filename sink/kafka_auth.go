@@ -59,7 +59,11 @@ func (g *kafkaGuard) authenticate(ctx context.Context, c *kafkaConn, address str
 		if err == nil && res.ErrorCode != 0 {
 			err = kafka.Error(res.ErrorCode)
 			if res.ErrorMessage != "" {
-				err = fmt.Errorf("%w: %s", err, res.ErrorMessage)
+				said := res.ErrorMessage
+				if secret, ok := machine.(interface{ hide(text string) string }); ok { // a broker may echo what it was sent
+					said = secret.hide(said)
+				}
+				err = fmt.Errorf("%w: %s", err, said)
 			}
 		}
 		if err != nil {

@@ -42,7 +42,10 @@ type KafkaConfig struct {
 	AllowCleartextAuth bool `koanf:"allow_cleartext_auth"`
 }
 
-var _ Config = (*KafkaConfig)(nil)
+var (
+	_ Config  = (*KafkaConfig)(nil)
+	_ Proxied = (*KafkaConfig)(nil)
+)
 
 // DefaultKafka returns a configuration that lacks only its brokers.
 func DefaultKafka() *KafkaConfig {
@@ -59,7 +62,7 @@ func (c *KafkaConfig) Validate() error {
 	}
 	for _, b := range c.Brokers {
 		if !kafkaAddress(b) {
-			bad("brokers: %q must be host:port, without a scheme; IPv6 in brackets", safe.Text(b))
+			bad("brokers: %q must be host:port, without a scheme; IPv6 in brackets", addressShown(b))
 		}
 	}
 	// The longest NAME of a source has 31 characters.
@@ -79,7 +82,7 @@ func (c *KafkaConfig) Validate() error {
 	if secret := c.cleartext(); secret != "" {
 		for _, b := range c.Brokers {
 			if !kafkaLoopback(b) {
-				bad("sasl.mechanism: %s without TLS sends %s to %s in clear text: %s", c.SASL.Mechanism, secret, safe.Text(b), kafkaCleartextRemedy)
+				bad("sasl.mechanism: %s without TLS sends %s to %s in clear text: %s", c.SASL.Mechanism, secret, addressShown(b), kafkaCleartextRemedy)
 				break
 			}
 		}
@@ -124,6 +127,14 @@ func (c *KafkaConfig) Secrets() []string {
 		}
 	}
 	return files
+}
+
+// ByEnvironment implements Proxied: of the brokers' connections none goes by a proxy.
+func (c *KafkaConfig) ByEnvironment() (key string, urls []safe.Secret) {
+	if c.SASL.Mechanism != kafkaBearerName {
+		return "", nil
+	}
+	return "sasl.token_url", []safe.Secret{safe.Secret(c.SASL.TokenURL)}
 }
 
 func (c *KafkaConfig) topicFor(source string) string {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
 )
 
 func TestKafkaConfig_NamesEveryMistake(t *testing.T) {
@@ -162,6 +163,31 @@ func TestKafka_ShowsNoPassword(t *testing.T) {
 	werr := k.Write(t.Context(), []Record{kafkaTestRecord("1", "{}")})
 	if werr == nil || strings.Contains(werr.Error()+log.String(), "canary") {
 		t.Errorf("Write gives %v, log %s", werr, log.String())
+	}
+}
+
+func TestKafka_HidesThePasswordThatABrokerEchoes(t *testing.T) {
+	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-512"} {
+		machine, _, err := kafkaPassword{KafkaSASL{Mechanism: mechanism, Username: "u", Password: "canary"}}.Start(sasl.WithMetadata(t.Context(), &sasl.Metadata{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := machine.(interface{ hide(text string) string }).hide("no user u with canary"); got != "no user u with ***" {
+			t.Errorf("%s: %q", mechanism, got)
+		}
+	}
+}
+
+// Whoever writes a URL of a broker or a collector, user and password included, is told so without these.
+func TestConfig_ShowsNoUserOfAnAddress(t *testing.T) {
+	const address = "tcp://user:hunter2@siem.example.com:6514"
+	kafka, syslog, relp := kafkaTestConfig(address), DefaultSyslog(), DefaultRELP()
+	kafka.SASL = KafkaSASL{Mechanism: "PLAIN", Username: "u", Password: "p"}
+	syslog.Address, relp.Address = []string{address}, []string{address}
+	for _, c := range []Config{&kafka, syslog, relp} {
+		if err := c.Validate(); err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "***@siem.example.com") {
+			t.Errorf("%T: %v", c, err)
+		}
 	}
 }
 

@@ -48,7 +48,7 @@ func newKafkaTokens(cfg *KafkaConfig, t kafkaTimes, d Deps) (*kafkaTokens, error
 			return nil, &DeniedError{Err: fmt.Errorf("tls.ca_file: %w", err)}
 		}
 	}
-	client, err := cfg.SASL.oauth().client(transport)
+	client, err := cfg.SASL.oauth().client(transport, d.Log)
 	if err != nil {
 		return nil, &DeniedError{Err: err}
 	}

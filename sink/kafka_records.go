@@ -13,6 +13,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"s1stream/internal/event"
 	"s1stream/internal/safe"
 	"s1stream/sink/cloudevents"
 	"s1stream/sink/format"
@@ -24,6 +25,28 @@ const kafkaTimeFormat = "2006-01-02T15:04:05.000000Z"
 // kafkaMaxHeaders is the most that the headers of one's own may have, in bytes as Kafka counts them: each record
 // carries them, and they are no place for content.
 const kafkaMaxHeaders = 8192
+
+// kafkaUsualID is the longest id of a threat for which MaxBytes has kept enough free: a console's have 18 or 19 digits.
+const kafkaUsualID = 64
+
+var _ Wrapper = (*Kafka)(nil)
+
+// Wrap implements Wrapper: an event whose id is longer, which is its key and stands in headers too, has so much less room.
+func (k *Kafka) Wrap(encode Encode) Encode {
+	return func(dst []byte, ev *event.Event, max int) (body []byte, shrunk bool, err error) {
+		if len(ev.ID) > kafkaUsualID {
+			msgs, _ := k.messages([]Record{{Event: ev}})
+			around := kafkaSize(&msgs[0])
+			if around >= k.limit {
+				return nil, false, fmt.Errorf("the record's key and headers alone have %d bytes, over the limit of %d", around, k.limit)
+			}
+			if room := k.limit - around; max <= 0 || room < max {
+				max = room
+			}
+		}
+		return encode(dst, ev, max)
+	}
+}
 
 // messages encodes records for kafka-go. A record that is too large gets its result at once: kafka-go would void
 // the whole call for it.

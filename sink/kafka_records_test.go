@@ -124,6 +124,33 @@ func TestKafkaConfig_KeepsRoomForHeadersOfOnesOwnAndCloudEvents(t *testing.T) {
 	}
 }
 
+// What has no room beside its id is shrunk, or a dead letter, before anything is sent: refused by Write it would wait for
+// proof that others are taken.
+func TestKafka_MakesRoomForALongID(t *testing.T) {
+	const limit = 20_000
+	cfg := kafkaTestConfig("127.0.0.1:1")
+	cfg.CloudEvents = true
+	k, err := newKafka(cfg, Deps{Source: "emea", Host: "console.example.com", MaxMessageBytes: limit}, kafkaTestTimes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	encode := k.Wrap(format.JSON)
+	for _, size := range []int{19, kafkaUsualID, kafkaUsualID + 1, 600, 5000, 7000, 30_000} {
+		rec := kafkaTestRecord(strings.Repeat("7", size), `{"id":"1","threatInfo":{"threatName":"x"},"indicators":["`+strings.Repeat("y", limit)+`"]}`)
+		body, shrunk, err := encode(nil, rec.Event, cfg.MaxBytes(limit))
+		if size > limit/3 {
+			if err == nil {
+				t.Errorf("an id of %d bytes: a body of %d", size, len(body))
+			}
+			continue
+		}
+		rec.Body = body
+		if _, results := k.messages([]Record{rec}); err != nil || !shrunk || results[0] != nil {
+			t.Errorf("an id of %d bytes: shrunk %v, %v, %v", size, shrunk, err, results[0])
+		}
+	}
+}
+
 // What is not asked for costs nothing.
 func TestKafka_HeadersCostNoAllocationWhereThereAreNone(t *testing.T) {
 	records := kafkaTestRecords(500)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
@@ -121,5 +122,21 @@ func (m kafkaPassword) Start(ctx context.Context) (sasl.StateMachine, []byte, er
 	if err != nil { // the text of the library's error may quote what it could not prepare
 		return nil, nil, &DeniedError{Err: errors.New("sasl.username, sasl.password: hold characters that SCRAM does not allow (RFC 4013)")}
 	}
-	return mech.Start(ctx)
+	machine, first, err := mech.Start(ctx)
+	return kafkaExchange{machine, pass}, first, err
+}
+
+// kafkaExchange is one exchange by a password.
+type kafkaExchange struct {
+	sasl.StateMachine
+
+	password safe.Secret
+}
+
+// hide takes the password out of what the broker says.
+func (e kafkaExchange) hide(s string) string {
+	if len(e.password) < 4 { // can't be kept secret, and hiding it would garble everything
+		return s
+	}
+	return strings.ReplaceAll(s, e.password.Reveal(), "***")
 }

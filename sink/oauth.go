@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 
 	"s1stream/internal/safe"
@@ -50,8 +51,8 @@ func (k oauthKeys) mistakes(cleartext bool) []error {
 	return errs
 }
 
-// client makes no request yet, but reads the secret once, so that a missing file is found at the start.
-func (k oauthKeys) client(transport http.RoundTripper) (*oauth2.Client, error) {
+// client makes no request yet, but reads the secret once, so that a missing file is found at the start. log may be nil.
+func (k oauthKeys) client(transport http.RoundTripper, log *slog.Logger) (*oauth2.Client, error) {
 	read := func() (safe.Secret, error) {
 		s, err := safe.ReadSecret(k.secret, k.secretFile)
 		if err != nil {
@@ -62,7 +63,7 @@ func (k oauthKeys) client(transport http.RoundTripper) (*oauth2.Client, error) {
 	if _, err := read(); err != nil {
 		return nil, err
 	}
-	return oauth2.New(oauth2.Config{URL: k.tokenURL, ClientID: k.clientID, Secret: read, Scope: k.scope}, transport), nil
+	return oauth2.New(oauth2.Config{URL: k.tokenURL, ClientID: k.clientID, Secret: read, Scope: k.scope, Log: log}, transport), nil
 }
 
 // oauthToken is Token with its failure classified as Write's own errors are. Where certificate or address are at fault,

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"s1stream/internal/event"
+	"s1stream/internal/safe"
 	"s1stream/sink/format"
 )
 
@@ -138,6 +139,13 @@ type Config interface {
 type Carrier interface {
 	// Carries returns nil, or "key: why not, and what would be right".
 	Carries(format string) error
+}
+
+// Proxied is a Config whose requests may go by the proxies that the environment names.
+type Proxied interface {
+	// ByEnvironment lists the URLs that are reached by these. key is the one that names another proxy or, where there is
+	// none, the URL's own. A file that can't be read adds none.
+	ByEnvironment() (key string, urls []safe.Secret)
 }
 
 // Probe is what `check` found.

@@ -28,6 +28,7 @@ type Splunk struct {
 	channel   *splunkChannel
 	acks      atomic.Int32 // what the collector's last answer to events was: one of the constants below
 	reread    bool         // the last Write was denied: the token may have been rotated
+	unread    httpUnread
 }
 
 // What is known of the token.
@@ -103,22 +104,24 @@ func (s *Splunk) readAgain() {
 	target, err := s.cfg.readTarget()
 	switch {
 	case err != nil:
-		s.deps.Log.Warn("can't read secrets again", "err", err)
+		s.unread.say(s.deps.Log, err)
+		return
 	case !target.equal(s.target):
 		s.deps.Log.Info("secrets have changed")
 		s.target = target
 	}
+	s.unread = ""
 }
 
 // split divides a batch into requests, each a list of indices into it.
 func (s *Splunk) split(records []Record) (requests [][]int) {
 	var part []int
 	size := 0
-	around := s.envelope.max()
 	for i, r := range records {
-		if size += around + len(r.Body); len(part) > 0 && (size > s.maxBody || len(part) == splunkMaxEvents) {
+		n := s.envelope.around(r.Event) + len(r.Body)
+		if size += n; len(part) > 0 && (size > s.maxBody || len(part) == splunkMaxEvents) {
 			requests = append(requests, part)
-			part, size = nil, around+len(r.Body)
+			part, size = nil, n
 		}
 		part = append(part, i)
 	}

@@ -21,10 +21,15 @@ const (
 // because an ack of it may still come that is not waited for any more.
 func (w *splunkWrite) await() (spoilt bool) {
 	w.s.channel.used = true
-	spoilt = w.lost.Load() > 0
+	lost := w.lost.Load()
+	spoilt = lost > 0 || w.restarted
+	if len(w.pending) > 0 {
+		w.s.channel.next = w.highest + 1
+	}
 	for id, part := range w.pending {
-		// A collector that has restarted counts from 0: the acks of requests whose answers were lost may have these ids.
-		if part == nil || id < w.lost.Load() {
+		// A collector that has restarted counts from 0: the acks of requests whose answers were lost may have these ids, and
+		// any where ids show that it has.
+		if part == nil || id < lost || lost > 0 && w.restarted {
 			w.doubt(part)
 			delete(w.pending, id)
 			spoilt = true

@@ -11,7 +11,8 @@ import (
 // to the node alone that took its events, so that a load balancer in front must be sticky.
 type splunkChannel struct {
 	guid string
-	used bool // the collector has answered in it
+	used bool  // the collector has answered in it
+	next int64 // above every ack id so far: a collector that has not restarted gives no lower one
 
 	mu      sync.Mutex
 	cookies map[string]string

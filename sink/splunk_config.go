@@ -40,7 +40,10 @@ type SplunkConfig struct {
 	AllowCleartextAuth bool `koanf:"allow_cleartext_auth"`
 }
 
-var _ Config = (*SplunkConfig)(nil)
+var (
+	_ Config  = (*SplunkConfig)(nil)
+	_ Proxied = (*SplunkConfig)(nil)
+)
 
 // DefaultSplunk returns a configuration that lacks its collector and its token. Five minutes for an ack is what
 // Splunk advises its clients to wait.
@@ -72,6 +75,14 @@ func (c *SplunkConfig) MaxBytes(configured int) int {
 func (c *SplunkConfig) Secrets() []string {
 	files := []string{c.TokenFile, c.TLS.KeyFile}
 	return slices.DeleteFunc(files, func(f string) bool { return f == "" })
+}
+
+// ByEnvironment implements Proxied.
+func (c *SplunkConfig) ByEnvironment() (key string, urls []safe.Secret) {
+	if c.Proxy != "" {
+		return "", nil
+	}
+	return "proxy", []safe.Secret{c.URL}
 }
 
 var splunkGUID = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)

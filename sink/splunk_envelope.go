@@ -13,6 +13,9 @@ import (
 // quotes included: that of DNS, and some escapes.
 const splunkMaxHost = 300
 
+// splunkMaxID is what an id takes at most, as a rule: a console's have 18 or 19 digits.
+const splunkMaxID = 128
+
 // splunkEnvelope is what stands around every event of one sink:
 //
 //	{"time":1767693600.123456,"fields":{"version":"…","threat_id":"…","console":"…"},"host":"…","source":"…","event":…}
@@ -41,7 +44,16 @@ const (
 
 // max is the most bytes around an event whose id is no longer than a console's are.
 func (e splunkEnvelope) max() int {
-	return splunkMaxTime + len(splunkFields) + 32 + 128 + 64 + len(`"host":,`) + splunkMaxHost + len(e.fixed) + len(`"event":}`+"\n")
+	return splunkMaxTime + len(splunkFields) + 32 + splunkMaxID + 64 + len(`"host":,`) + splunkMaxHost + len(e.fixed) + len(`"event":}`+"\n")
+}
+
+// around is the most bytes around this event.
+func (e splunkEnvelope) around(ev *event.Event) int {
+	usual := e.max()
+	if 6*len(ev.ID) <= splunkMaxID { // JSON may make six bytes of one
+		return usual
+	}
+	return max(usual, len(e.append(nil, ev, nil)))
 }
 
 // append appends one event in its envelope and a line end. body is a JSON value.
@@ -78,24 +90,19 @@ var _ Wrapper = (*Splunk)(nil)
 // its line of text as a JSON string. The rest of the envelope is added when it is sent, so that a batch, which
 // waits long for its ack, holds no second copy of what the console sent.
 func (s *Splunk) Wrap(encode Encode) Encode {
+	finish := func(body []byte) []byte {
+		scan := jsonscan.Scanner{Data: body}
+		if scan.Space() == '{' {
+			return body
+		}
+		return splunkText(nil, string(body))
+	}
 	return func(dst []byte, ev *event.Event, max int) (body []byte, shrunk bool, err error) {
-		room := max
-		for range 3 { // quoting text makes it longer: then it is made once more, for less
-			if body, shrunk, err = encode(dst, ev, room); err != nil {
-				return nil, false, err
-			}
-			scan := jsonscan.Scanner{Data: body[len(dst):]}
-			if scan.Space() == '{' {
-				return body, shrunk, nil
-			}
-			text := splunkText(nil, string(body[len(dst):]))
-			if max <= 0 || len(text) <= max {
-				return append(dst, text...), shrunk, nil
-			}
-			if room -= len(text) - max; room <= 0 {
-				break
+		if more := s.envelope.around(ev) - s.envelope.max(); max > 0 && more > 0 {
+			if max -= more; max <= 0 {
+				return nil, false, fmt.Errorf("the envelope of a threat with this id has %d bytes more than usual: raise max_message_bytes", more)
 			}
 		}
-		return nil, false, fmt.Errorf("an event of %d bytes is over max_message_bytes", len(body)-len(dst))
+		return httpFit(dst, ev, max, 0, encode, finish)
 	}
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -171,6 +173,33 @@ func TestSplunk_BelievesNoAckIDThatCameTwice(t *testing.T) {
 	}
 }
 
+// After a restart, told by an id that came twice or that an earlier Write had, an answer that was lost may have had any id.
+func TestSplunk_BelievesNoAckWhereAnAnswerWasLostAfterARestart(t *testing.T) {
+	for name, tt := range map[string]struct {
+		next int64   // ids below it were of earlier Writes
+		ids  []int64 // of answers, the first two from before the restart; the answer behind them is lost
+	}{
+		"an id came twice":               {0, []int64{0, 1, 0}},
+		"an id was an earlier Write's":   {3, []int64{3, 4, 0, 1, 2}},
+		"only lower ones, out of order":  {3, []int64{3, 4, 2, 0}},
+		"another node of many more acks": {1000, []int64{1000, 1001, 5}},
+	} {
+		fake := &testpeer.FakeSplunk{Token: "token", Acks: true}
+		s := splunkTestSink(t, fake, func(c *SplunkConfig) { c.AckTimeout = 100 * time.Millisecond })
+		s.channel.next = tt.next
+		// The request whose answer is lost had the id of the second one, which the restart has forgotten.
+		fake.Acknowledge(s.channel.guid, tt.ids[1])
+		w := splunkWrite{s: s, ctx: t.Context(), errs: make([]error, len(tt.ids)), pending: map[int64][]int{}}
+		for i, id := range tt.ids {
+			w.wait(id, []int{i})
+		}
+		w.lost.Store(1)
+		if spoilt := w.await(); !spoilt || w.errs[1] == nil {
+			t.Errorf("%s: spoilt %v, %v: acknowledged by another's ack", name, spoilt, w.errs)
+		}
+	}
+}
+
 func TestSplunk_StaysOnTheNodeOfItsCookie(t *testing.T) {
 	fake := &testpeer.FakeSplunk{Token: "token", Acks: true, Sticky: true, MaxBytes: 1_000_000}
 	s := splunkTestSink(t, fake, func(c *SplunkConfig) { c.AckTimeout = 5 * time.Second })
@@ -293,6 +322,49 @@ func TestSplunk_EnvelopeSaysWhatSplunkAsksFor(t *testing.T) {
 	}
 	if around := len(s.envelope.append(nil, ev, nil)); around > s.envelope.max() {
 		t.Errorf("an envelope of %d bytes, over its own limit of %d", around, s.envelope.max())
+	}
+}
+
+// What an id takes in the envelope is the event's to give: a request over the limit would be refused.
+func TestSplunk_ARequestKeepsToItsLimitWhateverTheID(t *testing.T) {
+	const limit = 10_000
+	var mu sync.Mutex
+	largest := int64(0)
+	fake := &testpeer.FakeSplunk{Token: "token"}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		largest = max(largest, r.ContentLength)
+		mu.Unlock()
+		fake.ServeHTTP(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	cfg := DefaultSplunk()
+	cfg.URL, cfg.Token, cfg.Gzip = safe.Secret(srv.URL), "token", false
+	s, err := NewSplunk(*cfg, Deps{Name: "siem", Source: "emea", MaxMessageBytes: limit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	for _, id := range []string{"1", strings.Repeat("7", 256), strings.Repeat("\x01", 256)} {
+		for _, size := range []int{100, 400, limit} {
+			raw := fmt.Appendf(nil, `{"id":"1","indicators":["%s"]}`, strings.Repeat("y", size))
+			ev := &event.Event{Raw: raw, ID: id, Source: "emea", UpdatedAt: time.Unix(1767693600, 0), Version: event.NewVersion("h", id, "u", raw)}
+			body, _, err := s.Wrap(format.JSON)(nil, ev, cfg.MaxBytes(limit))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var records []Record
+			for range 40 {
+				records = append(records, Record{Event: ev, Body: body})
+			}
+			largest = 0
+			if err := s.Write(t.Context(), records); err != nil {
+				t.Fatal(err)
+			}
+			if largest > limit {
+				t.Errorf("an id of %q…, %d bytes: a request of %d bytes", id[:1], size, largest)
+			}
+		}
 	}
 }
 

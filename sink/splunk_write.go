@@ -30,8 +30,10 @@ type splunkWrite struct {
 	lost   atomic.Int64 // requests that may have been taken, and whose ack id is not known
 	halt   atomic.Pointer[error]
 
-	mu      sync.Mutex
-	pending map[int64][]int // by ack id; nil where the id came twice
+	mu        sync.Mutex
+	pending   map[int64][]int // by ack id; nil where the id came twice
+	highest   int64           // ack id so far
+	restarted bool            // the collector has, or another one answers: its ids began anew
 }
 
 // ready sees to it that with ack = "required" nothing is sent to a token that gives no acks: it would be indexed, and
@@ -115,7 +117,7 @@ func (w *splunkWrite) post(part []int) (guilty int, last bool, err error) {
 	s := w.s
 	size := 0
 	for _, i := range part {
-		size += s.envelope.max() + len(w.records[i].Body)
+		size += s.envelope.around(w.records[i].Event) + len(w.records[i].Body)
 	}
 	body := make([]byte, 0, size)
 	for _, i := range part {
@@ -162,9 +164,11 @@ func (w *splunkWrite) wait(id int64, part []int) {
 	if before, twice := w.pending[id]; twice {
 		w.doubt(before)
 		w.doubt(part)
-		part = nil
+		part, w.restarted = nil, true
 	}
 	w.pending[id] = part
+	w.highest = max(w.highest, id)
+	w.restarted = w.restarted || id < w.s.channel.next
 }
 
 // doubt notes records as failed whose ack could be another's.

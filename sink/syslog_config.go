@@ -106,10 +106,18 @@ func syslogAddresses(list []string, example string) (errs []error) {
 	}
 	for _, a := range list {
 		if !syslogAddress(a) {
-			errs = append(errs, fmt.Errorf("address: %q must be host:port, without a scheme; IPv6 in brackets", safe.Text(a)))
+			errs = append(errs, fmt.Errorf("address: %q must be host:port, without a scheme; IPv6 in brackets", addressShown(a)))
 		}
 	}
 	return errs
+}
+
+// addressShown is what may be shown of what should be host:port, and may be a URL with a user and password instead.
+func addressShown(s string) string {
+	if i := strings.LastIndexByte(s, '@'); i >= 0 {
+		s = "***" + s[i:]
+	}
+	return safe.Text(s)
 }
 
 func syslogAddress(s string) bool {

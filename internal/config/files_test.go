@@ -106,15 +106,42 @@ func TestLoad_RefusesATokenFileThatHoldsMoreThanTheToken(t *testing.T) {
 func TestLoad_RefusesAProxyVariableThatCannotBeReadWhereOneIsUsed(t *testing.T) {
 	const broken = "HTTPS_PROXY=http://user:hunter2%zz@h:1"
 	const hook = "[sink.hook]\ntype = \"http\"\nurl = \"https://siem.example/in\"\n"
+	const elastic = "[sink.hook]\ntype = \"elastic\"\nurls = [\"https://a.example:9200\", \"https://b.example:9200\"]\ntarget = \"threats\"\n"
+	const azure = "[sink.hook]\ntype = \"azure\"\nendpoint = \"https://a-b.eastus-1.ingest.monitor.azure.com\"\n" +
+		"rule_id = \"dcr-00000000000000000000000000000000\"\ntenant_id = \"example.com\"\nclient_id = \"c\"\nclient_secret = \"s\"\n"
+	const kafka = "[sink.hook]\ntype = \"kafka\"\nbrokers = [\"k:9092\"]\ntls.enabled = true\n"
+	source := strings.Replace(minimal, "token =", "proxy = \"direct\"\ntoken =", 1)
+	oauth := func(table string) string {
+		text := strings.ReplaceAll("T.token_url = \"https://login.example/token\"\nT.client_id = \"c\"\nT.client_secret = \"s\"\n", "T.", table+".")
+		if table == "auth" {
+			text += "auth.type = \"oauth2\"\n"
+		}
+		return text
+	}
 	for name, tc := range map[string]struct{ text, want string }{
-		"a source":                   {minimal, "source.main.proxy: is not set, and the environment's HTTPS_PROXY"},
-		"an http sink":               {minimal + hook, "sink.hook.proxy: is not set"},
-		"a source with its own":      {strings.Replace(minimal, "token =", "proxy = \"direct\"\ntoken =", 1), ""},
-		"a source on loopback":       {strings.Replace(minimal, "example.sentinelone.net", "127.0.0.1", 1), ""},
-		"an http sink with its own":  {strings.Replace(minimal, "token =", "proxy = \"direct\"\ntoken =", 1) + hook + "proxy = \"direct\"\n", ""},
-		"an http sink in clear text": {strings.Replace(minimal, "token =", "proxy = \"direct\"\ntoken =", 1) + strings.Replace(hook, "https:", "http:", 1), ""},
+		"a source":                     {minimal, "source.main.proxy: is not set, and the environment's HTTPS_PROXY"},
+		"an http sink":                 {minimal + hook, "sink.hook.proxy: is not set"},
+		"a source with its own":        {strings.Replace(minimal, "token =", "proxy = \"direct\"\ntoken =", 1), ""},
+		"a source on loopback":         {strings.Replace(minimal, "example.sentinelone.net", "127.0.0.1", 1), ""},
+		"an http sink with its own":    {strings.Replace(minimal, "token =", "proxy = \"direct\"\ntoken =", 1) + hook + "proxy = \"direct\"\n", ""},
+		"an http sink's tokens":        {source + strings.Replace(hook, "siem.example", "127.0.0.1", 1) + oauth("auth"), "sink.hook.proxy: is not set"},
+		"a splunk sink":                {source + "[sink.hook]\ntype = \"splunk\"\nurl = \"https://splunk.example:8088\"\ntoken = \"t\"\n", "sink.hook.proxy: is not set"},
+		"an elastic sink":              {source + elastic, "sink.hook.proxy: is not set"},
+		"an azure sink":                {source + azure, "sink.hook.proxy: is not set"},
+		"an azure sink's tokens":       {source + strings.Replace(azure, "https://a-b.eastus-1.ingest.monitor.azure.com", "http://127.0.0.1:1", 1), "sink.hook.proxy: is not set"},
+		"a kafka sink's tokens":        {source + kafka + oauth("sasl") + "sasl.mechanism = \"OAUTHBEARER\"\n", "sink.hook.sasl.token_url: is reached by the environment's HTTPS_PROXY"},
+		"a kafka sink without":         {source + kafka, ""},
+		"an elastic sink with its own": {source + elastic + "proxy = \"direct\"\n", ""},
+		"an elastic sink on loopback":  {source + strings.NewReplacer("a.example", "localhost", "b.example", "[::1]").Replace(elastic), ""},
+		"an http sink in clear text":   {strings.Replace(minimal, "token =", "proxy = \"direct\"\ntoken =", 1) + strings.Replace(hook, "https:", "http:", 1), ""},
 	} {
 		got := mistakesIn(t, tc.text, broken)
+		if exempt := mistakesIn(t, tc.text, broken, "NO_PROXY=*"); exempt != got {
+			t.Errorf("%s: with NO_PROXY it is %q, want %q", name, exempt, got)
+		}
+		if strings.Count(got, "sink.hook") > 1 {
+			t.Errorf("%s: said more than once: %q", name, got)
+		}
 		if (tc.want == "") != (got == "") || !strings.Contains(got, tc.want) || strings.Contains(got, "hunter2") {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)
 		}

@@ -10,32 +10,40 @@ import (
 	"s1stream/sink"
 )
 
-// checkProxies refuses proxy variables that can't be read where a source or a sink would go by them. Their values
-// may hold a password, and are not shown.
+// checkProxies refuses proxy variables that can't be read where a source or a sink would go by them, NO_PROXY or not:
+// whoever reads the mistake should not have to know what else the environment holds. Their values may hold a password,
+// and are not shown.
 func (r *report) checkProxies(c *Config, env []string) {
 	for i := range c.Sources {
 		s := &c.Sources[i]
 		if s.Config.Proxy == "" && s.Config.ProxyFile == "" && strings.HasPrefix(s.Config.BaseURL(), "https://") {
-			r.checkProxy("source."+s.Name+".proxy", s.Config.BaseURL(), env)
+			r.checkProxy("source."+s.Name, "proxy", env, safe.Secret(s.Config.BaseURL()))
 		}
 	}
 	for _, s := range c.Sinks {
-		h, ok := s.Config.(*sink.HTTPConfig)
-		if !ok || h.Proxy != "" {
-			continue
-		}
-		if target, err := safe.ReadSecret(h.URL, h.URLFile); err == nil { // else reported already
-			r.checkProxy("sink."+s.Name+".proxy", target.Reveal(), env)
+		if p, ok := s.Config.(sink.Proxied); ok {
+			key, urls := p.ByEnvironment()
+			r.checkProxy("sink."+s.Name, key, env, urls...)
 		}
 	}
 }
 
-func (r *report) checkProxy(key, target string, env []string) {
-	u, err := url.Parse(target)
-	if err != nil || u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback() { // never by a proxy
+// checkProxy reports the first variable that decides on one of these URLs and can't be read.
+func (r *report) checkProxy(table, key string, env []string, urls ...safe.Secret) {
+	for _, to := range urls {
+		u, err := url.Parse(to.Reveal())
+		if err != nil || strings.EqualFold(u.Hostname(), "localhost") || net.ParseIP(u.Hostname()).IsLoopback() { // never by a proxy
+			continue
+		}
+		name := proxyenv.Unreadable(env, u.Scheme)
+		switch {
+		case name == "":
+			continue
+		case key == "proxy":
+			r.mistake(table+".proxy", "is not set, and the environment's %s is no URL of a proxy: correct it, unset it, or set proxy", name)
+		default:
+			r.mistake(table+"."+key, "is reached by the environment's %s, which is no URL of a proxy: correct it or unset it", name)
+		}
 		return
-	}
-	if name := proxyenv.Unreadable(env, u.Scheme); name != "" {
-		r.mistake(key, "is not set, and the environment's %s is no URL of a proxy: correct it, unset it, or set proxy", name)
 	}
 }

@@ -202,7 +202,6 @@ func (l *line) pause(ctx context.Context, wait *backoff.ExponentialBackOff, err 
 	l.retried.Add(1)
 	d := wait.NextBackOff()
 	var denied *sink.DeniedError
-	var later *sink.RetryAfterError
 	if findAny(err, &denied) {
 		d = max(d, deniedPause)
 		l.cond.Fail("destination denies", err)
@@ -211,8 +210,8 @@ func (l *line) pause(ctx context.Context, wait *backoff.ExponentialBackOff, err 
 	}
 	// A stop has no time for our own pauses: what was mended meanwhile gets its chance before the deadline. What
 	// the destination asked for stands.
-	if findAny(err, &later) && later.After >= d {
-		return sleep(ctx, nil, later.After)
+	if asked := askedWait(err); asked >= d {
+		return sleep(ctx, nil, asked)
 	}
 	select {
 	case <-l.stopping:
@@ -247,6 +246,26 @@ func findAny[T error](err error, target *T) bool {
 		}
 	}
 	return false
+}
+
+// askedWait returns the longest wait that the destination asked for, -1 for none.
+func askedWait(err error) time.Duration {
+	all := []error{err}
+	var batch *sink.BatchError
+	if errors.As(err, &batch) {
+		all = nil
+		for _, f := range batch.Failed {
+			all = append(all, f.Err)
+		}
+	}
+	longest := time.Duration(-1)
+	for _, one := range all {
+		var later *sink.RetryAfterError
+		if errors.As(one, &later) {
+			longest = max(longest, later.After)
+		}
+	}
+	return longest
 }
 
 // ack notes that the destination took records.

@@ -52,6 +52,9 @@ func TestLine_WaitsAsLongAsTheDestinationSays(t *testing.T) {
 		{"Retry-After shorter than the backoff: the backoff", &sink.RetryAfterError{After: 1, Err: errTest}, 100 * time.Millisecond, 400 * time.Millisecond},
 		{"denied for one record of a batch", &sink.BatchError{Failed: []sink.RecordError{{Index: 1, Err: &sink.DeniedError{Err: errTest}}}}, time.Minute, time.Minute},
 		{"Retry-After for one record of a batch", &sink.BatchError{Failed: []sink.RecordError{{Index: 0, Err: &sink.RetryAfterError{After: 40 * time.Second, Err: errTest}}}}, 40 * time.Second, 40 * time.Second},
+		{"two of a batch: the longer one", &sink.BatchError{Failed: []sink.RecordError{
+			{Index: 0, Err: &sink.RetryAfterError{After: 0, Err: errTest}}, {Index: 1, Err: &sink.RetryAfterError{After: 50 * time.Second, Err: errTest}},
+		}}, 50 * time.Second, 50 * time.Second},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

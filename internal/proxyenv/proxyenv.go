@@ -26,10 +26,30 @@ func Unreadable(env []string, scheme string) string {
 	return ""
 }
 
-func readable(value string) bool {
+func readable(value string) bool { return parse(value) != nil }
+
+// parse returns nil where a value can't be read.
+func parse(value string) *url.URL {
 	if !strings.Contains(value, "://") {
 		value = "http://" + value
 	}
 	u, err := url.Parse(value)
-	return err == nil && u.Hostname() != "" && slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme)
+	if err != nil || u.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
+		return nil
+	}
+	return u
+}
+
+// Users returns who the proxies of the environment are told one is, where their variables say.
+func Users(env []string) (users []*url.Userinfo) {
+	for _, variable := range env {
+		key, value, _ := strings.Cut(variable, "=")
+		if !slices.Contains([]string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"}, key) {
+			continue
+		}
+		if u := parse(value); u != nil && u.User != nil {
+			users = append(users, u.User)
+		}
+	}
+	return users
 }

@@ -28,3 +28,16 @@ func TestUnreadable_NamesTheVariableThatDecides(t *testing.T) {
 		}
 	}
 }
+
+func TestUsers_FindsWhoThePasswordsAreOf(t *testing.T) {
+	env := []string{
+		"HTTPS_PROXY=http://a:one@h:1", "https_proxy=b:two@h:1", "HTTP_PROXY=http://h:1", "http_proxy=http://c:p%zz@h:1", "NO_PROXY=d:three@h:1",
+	}
+	var got string
+	for _, u := range Users(env) {
+		got += u.String() + " "
+	}
+	if want := "a:one b:two "; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ type Config struct {
 	ClientID string                      // as registered there
 	Secret   func() (safe.Secret, error) // read again for each request, so that it can be rotated
 	Scope    string                      // "" asks for the default
+	Log      *slog.Logger                // told of renewals that fail while the old token holds; nil: nobody is
 }
 
 // Client holds one token. It may be used by several goroutines at once; one of them asks, the others wait, unless the
@@ -44,12 +46,16 @@ type Client struct {
 	renew time.Time // from here on it is renewed
 	ends  time.Time // from here on it is not used
 
-	failed error // the last request's *Error, nil where it gave a token; guarded by asking
+	failed *Error // of the last request, nil where it gave a token; guarded by asking
 	since  time.Time
+	warned bool // a renewal has failed, and that was said; guarded by asking
 }
 
 // New opens no connection.
 func New(cfg Config, transport http.RoundTripper) *Client {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	c := &Client{cfg: cfg, transport: transport, now: time.Now, asking: make(chan struct{}, 1)}
 	c.asking <- struct{}{}
 	return c
@@ -94,24 +100,53 @@ func (c *Client) Token(ctx context.Context) (string, error) {
 		return "", c.failed // it failed while this one waited: an endpoint that locks accounts is not asked by each
 	}
 	token, life, err := c.renewal(ctx, old != "")
-	now := c.now()
-	c.failed, c.since = nil, now
+	c.failed, c.since = nil, c.now()
 	if failed := (*Error)(nil); errors.As(err, &failed) {
 		c.failed = failed
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err != nil {
-		// Not the token that was held before asking: it may have been rejected or ended meanwhile.
-		if c.token != "" && now.Before(c.ends) {
-			c.renew = now.Add(again)
-			return c.token, nil
-		}
+	if err == nil {
+		c.keep(token, life)
+		return token, nil
+	}
+	// Not the token that was held before asking: it may have been rejected or ended meanwhile.
+	if old = c.postpone(); old == "" {
 		return "", err
 	}
-	c.token, c.ends = token, now.Add(life)
-	c.renew = now.Add(time.Duration(renewAt * float64(life)))
-	return token, nil
+	return old, nil
+}
+
+// keep takes a new token.
+func (c *Client) keep(token string, life time.Duration) {
+	c.mu.Lock()
+	c.token, c.ends = token, c.since.Add(life)
+	c.renew = c.since.Add(time.Duration(renewAt * float64(life)))
+	c.mu.Unlock()
+	if c.warned {
+		c.warned = false
+		c.cfg.Log.Info("token renewed")
+	}
+}
+
+// postpone returns the token that still holds, "" for none, after it could not be renewed: that is tried again in a while.
+// Nobody else hears of the failure, so it is said, once until a token is given.
+func (c *Client) postpone() string {
+	wait := again
+	if c.failed != nil {
+		wait = max(wait, c.failed.RetryAfter)
+	}
+	c.mu.Lock()
+	token, ends := c.token, c.ends
+	if token == "" || !c.since.Before(ends) {
+		c.mu.Unlock()
+		return ""
+	}
+	c.renew = c.since.Add(wait)
+	c.mu.Unlock()
+	if c.failed != nil && !c.warned {
+		c.warned = true
+		c.cfg.Log.Warn("token can't be renewed; the one there is holds for now", "until", ends.UTC().Format(time.RFC3339), "err", c.failed)
+	}
+	return token
 }
 
 // renewal asks for a token; where another one still holds, for half of the time that ctx has left.

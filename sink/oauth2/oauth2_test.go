@@ -2,10 +2,12 @@ package oauth2_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -183,6 +185,23 @@ func (f trip) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
+// after is the same with a Retry-After.
+func (f trip) after(wait string) http.RoundTripper {
+	return waiting{f, wait}
+}
+
+type waiting struct {
+	trip
+
+	wait string
+}
+
+func (w waiting) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := w.trip.RoundTrip(r)
+	res.Header.Set("Retry-After", w.wait)
+	return res, err
+}
+
 func TestToken_IsRenewedEarlyAndUsedWhileItHolds(t *testing.T) {
 	for _, seconds := range []string{"3600", `"3600"`, "3600.5"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -223,9 +242,84 @@ func TestToken_IsRenewedEarlyAndUsedWhileItHolds(t *testing.T) {
 	}
 }
 
+// Nobody else sees it fail while the old token holds, and a secret that has expired is better mended before that ends.
+func TestToken_SaysOnceThatARenewalFailsWhileTheOldOneHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		asked, up := 0, true
+		c := oauth2.New(oauth2.Config{
+			URL: "https://login.test/token?key=hunter2", ClientID: "c", Secret: func() (safe.Secret, error) { return "kept secret", nil },
+			Log: slog.New(slog.NewTextHandler(&log, nil)),
+		}, trip(func(*http.Request) (int, string) {
+			asked++
+			if !up {
+				return 401, `{"error":"invalid_client","error_description":"kept secret of /token?key=hunter2 has expired"}`
+			}
+			return 200, `{"access_token":"t","token_type":"bearer","expires_in":3600}`
+		}))
+		get := func() {
+			t.Helper()
+			if token, err := c.Token(t.Context()); token != "t" || err != nil {
+				t.Fatalf("%q, %v; want the token that holds", token, err)
+			}
+		}
+		for spell := 1; spell <= 2; spell++ {
+			up = true
+			get()
+			up = false
+			time.Sleep(2881 * time.Second)
+			for range 5 {
+				get()
+				time.Sleep(31 * time.Second)
+			}
+			up = true
+			get()
+			if warned, mended := strings.Count(log.String(), "level=WARN"), strings.Count(log.String(), "level=INFO"); warned != spell || mended != spell {
+				t.Fatalf("warned %d times and mended %d times in %d spells:\n%s", warned, mended, spell, log.String())
+			}
+		}
+		if text := log.String(); !strings.Contains(text, "check client_id") || strings.Contains(text, "kept secret") || strings.Contains(text, "hunter2") {
+			t.Errorf("said:\n%s", text)
+		}
+		// The end of the one who asks is no failure of the endpoint.
+		time.Sleep(2881 * time.Second)
+		log.Reset()
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := c.Token(ended); err != nil || log.Len() > 0 {
+			t.Errorf("%v, said %q", err, log.String())
+		}
+	})
+}
+
+func TestToken_RenewsNoSoonerThanTheEndpointAsksFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked, up := 0, true
+		c := oauth2.New(oauth2.Config{URL: "https://login.test/token", Secret: func() (safe.Secret, error) { return "secret", nil }},
+			trip(func(*http.Request) (int, string) {
+				asked++
+				if !up {
+					return 429, ""
+				}
+				return 200, `{"access_token":"t","token_type":"bearer","expires_in":3600}`
+			}).after("300"))
+		_, _ = c.Token(t.Context())
+		up = false
+		for range 299 / 31 {
+			time.Sleep(31 * time.Second)
+			if asked == 1 {
+				time.Sleep(2881 * time.Second)
+			}
+			if token, err := c.Token(t.Context()); token != "t" || err != nil || asked != 2 {
+				t.Fatalf("%q, %v after %d requests; want two", token, err, asked)
+			}
+		}
+	})
+}
+
 func TestToken_LifeIsBounded(t *testing.T) {
 	for said, want := range map[string]time.Duration{
-		`1e300`: 24 * time.Hour, `null`: 5 * time.Minute, `"soon"`: 5 * time.Minute, `60`: time.Minute, `[1]`: 5 * time.Minute,
+		`1e300`: 24 * time.Hour, `null`: 5 * time.Minute, `"soon"`: 5 * time.Minute, `60`: time.Minute, `0`: 5 * time.Minute, `"-1"`: 5 * time.Minute, `"NaN"`: 5 * time.Minute, `[1]`: 5 * time.Minute,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			c := oauth2.New(oauth2.Config{URL: "https://login.test/token", Secret: func() (safe.Secret, error) { return "secret", nil }},
@@ -361,6 +455,22 @@ func (f hang) RoundTrip(r *http.Request) (*http.Response, error) {
 	return trip(func(*http.Request) (int, string) {
 		return 200, `{"access_token":"t","token_type":"bearer","expires_in":100}`
 	}).RoundTrip(r)
+}
+
+// net/http quotes a trailer that it can't read.
+func TestToken_HidesWhatIsEchoedInATrailer(t *testing.T) {
+	c := oauth2.New(oauth2.Config{URL: "https://login.test/token", Secret: func() (safe.Secret, error) { return "kept secret", nil }}, broken{})
+	if _, err := c.Token(t.Context()); err == nil || !strings.Contains(err.Error(), "malformed") || strings.Contains(err.Error(), "kept secret") {
+		t.Errorf("error is %v, want the secret hidden", err)
+	}
+}
+
+// broken is an answer whose trailer echoes the secret.
+type broken struct{}
+
+func (broken) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nkept secret\r\n\r\n"
+	return http.ReadResponse(bufio.NewReader(strings.NewReader(answer)), r)
 }
 
 // What listens there may be no HTTP server at all, and net/http quotes the line that it can't read.

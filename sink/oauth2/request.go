@@ -66,7 +66,7 @@ func (c *Client) post(parent context.Context, secret safe.Secret, inBody bool) (
 		err = fmt.Errorf("it has more than %d bytes", maxAnswer)
 	}
 	if err != nil {
-		return "", 0, &Error{Err: fmt.Errorf("ask %s for a token: read the answer: %w", origin, err)}
+		return "", 0, &Error{Err: fmt.Errorf("ask %s for a token: read the answer: %w", origin, c.scrub(err, secret))}
 	}
 	if res.StatusCode == http.StatusOK {
 		if token, life, err = readToken(body); err != nil {
@@ -74,7 +74,7 @@ func (c *Client) post(parent context.Context, secret safe.Secret, inBody bool) (
 		}
 		return token, life, err
 	}
-	return "", 0, refusal(res, body, origin, c.cfg.ClientID, secret)
+	return "", 0, c.refusal(res, body, origin, secret)
 }
 
 // answer is section 5.1 or 5.2 of RFC 6749. Some endpoints write expires_in as a string.
@@ -102,22 +102,23 @@ func readToken(body []byte) (token string, life time.Duration, err error) {
 	return a.AccessToken, lifetime(a.ExpiresIn), nil
 }
 
-// lifetime reads seconds.
+// lifetime reads seconds. A token that has ended as it comes is no such thing: taken at its word, each request to the
+// destination would ask for another.
 func lifetime(raw json.RawMessage) time.Duration {
 	seconds, err := strconv.ParseFloat(strings.Trim(string(raw), `"`), 64)
-	if err != nil || math.IsNaN(seconds) {
+	if err != nil || math.IsNaN(seconds) || seconds <= 0 {
 		return unsaid
 	}
-	return time.Duration(min(max(seconds, 0), longest.Seconds()) * float64(time.Second))
+	return time.Duration(min(seconds, longest.Seconds()) * float64(time.Second))
 }
 
 // refusal describes an answer other than 200.
-func refusal(res *http.Response, body []byte, origin, client string, secret safe.Secret) error {
+func (c *Client) refusal(res *http.Response, body []byte, origin string, secret safe.Secret) error {
 	var a answer
 	_ = json.Unmarshal(body, &a) // a page of HTML says less than the status
 	text := fmt.Sprintf("%s gives no token: it answers %d %s", origin, res.StatusCode, http.StatusText(res.StatusCode))
 	for _, s := range []string{a.Error, a.Description} {
-		if s = safe.Snippet([]byte(hide(s, client, secret)), quote); s != "" {
+		if s = safe.Snippet([]byte(c.hide(s, secret)), quote); s != "" {
 			text += ": " + s
 		}
 	}
@@ -155,7 +156,7 @@ func refusal(res *http.Response, body []byte, origin, client string, secret safe
 func (c *Client) scrub(err error, secret safe.Secret) error {
 	err = safe.URLError(err)
 	text := err.Error()
-	clean := hide(text, c.cfg.ClientID, secret)
+	clean := c.hide(text, secret)
 	if u, err := url.Parse(c.cfg.URL); err == nil && len(u.RequestURI()) > 1 {
 		clean = strings.ReplaceAll(clean, u.RequestURI(), "***")
 	}
@@ -165,13 +166,25 @@ func (c *Client) scrub(err error, secret safe.Secret) error {
 	return err
 }
 
-// hide takes the secret out of what the endpoint says, in each way that it may echo it.
-func hide(s, client string, secret safe.Secret) string {
-	raw := secret.Reveal()
-	if len(raw) < 4 { // can't be kept secret, and hiding it would garble everything
-		return s
+// hide takes the secret, and the query of the URL, out of what the endpoint says, in each way that it may echo them.
+func (c *Client) hide(s string, secret safe.Secret) string {
+	hidden := []string{}
+	add := func(texts ...string) {
+		for _, text := range texts {
+			if len(text) >= 4 { // a shorter one can't be kept secret, and hiding it would garble everything
+				hidden = append(hidden, text, "***")
+			}
+		}
 	}
-	escaped := url.QueryEscape(raw)
-	pair := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(client) + ":" + escaped))
-	return strings.NewReplacer(pair, "***", raw, "***", escaped, "***").Replace(s)
+	raw := secret.Reveal()
+	if escaped := url.QueryEscape(raw); len(raw) >= 4 {
+		add(base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.cfg.ClientID)+":"+escaped)), raw, escaped)
+	}
+	if u, err := url.Parse(c.cfg.URL); err == nil && u.RawQuery != "" {
+		add(u.RequestURI(), u.RawQuery)
+		for _, values := range u.Query() {
+			add(values...)
+		}
+	}
+	return strings.NewReplacer(hidden...).Replace(s)
 }
