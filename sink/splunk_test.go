@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -66,6 +67,33 @@ func TestSplunk_GradeIsWhatTheCollectorShows(t *testing.T) {
 		p := s.cfg.Probe(t.Context(), Deps{})
 		if wantProblem := tt.want == "denied"; p.Grade != tt.now || (len(p.Problems) > 0) != wantProblem {
 			t.Errorf("%s, acks %v: Probe: %+v", tt.ack, tt.acks, p)
+		}
+	}
+}
+
+func TestSplunk_ProbeDoubtsWhatAnswersAsNoCollector(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		health, ack    int
+		healthy, doubt bool
+	}{
+		{"a web server on another port", http.StatusNotFound, http.StatusNotFound, false, true},
+		{"a port that wants TLS", http.StatusBadRequest, http.StatusBadRequest, false, true},
+		{"a collector of others that says by its status alone that it is well", http.StatusOK, http.StatusBadRequest, false, false},
+		{"a collector of others that knows no acks", http.StatusOK, http.StatusNotFound, true, false},
+	} {
+		s := splunkTestSink(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case !strings.HasSuffix(r.URL.Path, "/health"):
+				w.WriteHeader(tt.ack)
+			case tt.healthy:
+				_, _ = io.WriteString(w, `{"text":"HEC is healthy","code":17}`)
+			default:
+				w.WriteHeader(tt.health)
+			}
+		}), nil)
+		if p := s.cfg.Probe(t.Context(), Deps{}); len(p.Problems) > 0 || (len(p.Warnings) > 0) != tt.doubt {
+			t.Errorf("%s: Probe: %+v", tt.name, p)
 		}
 	}
 }
