@@ -291,6 +291,15 @@ func TestRun_ServesMetricsAndReadinessThatPromtoolWouldPass(t *testing.T) {
 	for _, problem := range problems {
 		t.Errorf("%s: %s", problem.Metric, problem.Text)
 	}
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE s1stream_(\S+)`).FindAllStringSubmatch(metrics, -1) {
+		if !strings.Contains(string(page), "`"+m[1]+"`") {
+			t.Errorf("docs/operations.md does not have %s", m[1])
+		}
+	}
 
 	// check knows the run that it looks at, and tells another one.
 	env := []string{"S1STREAM_OPS__LISTEN=" + addr}
