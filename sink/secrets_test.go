@@ -20,7 +20,7 @@ func TestSinks_SayOnceThatSecretsCannotBeReadAgain(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	hook, hec, cluster := DefaultHTTP(), DefaultSplunk(), DefaultElastic()
 	hook.URL, hook.Auth = safe.Secret(srv.URL), HTTPAuth{Type: "bearer", TokenFile: file}
-	hec.URL, hec.TokenFile = safe.Secret(srv.URL), file
+	hec.URL, hec.TokenFile = srv.URL, file
 	cluster.URLs, cluster.Target, cluster.Auth = []string{srv.URL}, "threats", ElasticAuth{Type: "api_key", APIKeyFile: file}
 	for _, cfg := range []Config{hook, hec, cluster} {
 		write := func() {

@@ -22,7 +22,7 @@ const (
 
 // SplunkConfig is a sink of type "splunk": an HTTP Event Collector (HEC).
 type SplunkConfig struct {
-	URL        safe.Secret   `koanf:"url"` // https://host:port; the collector's path is added
+	URL        string        `koanf:"url"` // https://host:port; the collector's path is added
 	Token      safe.Secret   `koanf:"token"`
 	TokenFile  string        `koanf:"token_file"`
 	Ack        string        `koanf:"ack"`         // "auto", "required" or "off": whether to wait for indexer acks
@@ -82,7 +82,7 @@ func (c *SplunkConfig) ByEnvironment() (key string, urls []safe.Secret) {
 	if c.Proxy != "" {
 		return "", nil
 	}
-	return "proxy", []safe.Secret{c.URL}
+	return "proxy", []safe.Secret{safe.Secret(c.URL)}
 }
 
 var splunkGUID = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
@@ -126,10 +126,12 @@ func (c *SplunkConfig) Validate() error {
 // collector returns the URL of the collector: what comes before /event and /ack. The path of the event endpoint, with
 // which many write it, may be there.
 func (c *SplunkConfig) collector() (*url.URL, error) {
-	u, err := httpParseURL(c.URL)
+	u, err := httpParseURL(safe.Secret(c.URL))
 	switch {
 	case c.URL == "":
 		return nil, errors.New("url: must be given, as in \"https://splunk.example.com:8088\"")
+	case errors.Is(err, errHTTPUser):
+		return nil, errors.New("url: must hold no user and password: a collector takes a token, in token or token_file")
 	case err != nil:
 		return nil, fmt.Errorf("url: %w", err)
 	case u.RawQuery != "" || u.ForceQuery:

@@ -3,7 +3,6 @@ package sink_test
 import (
 	"testing"
 
-	"s1stream/internal/safe"
 	"s1stream/internal/testpeer"
 	"s1stream/sink"
 	"s1stream/sink/sinktest"
@@ -21,7 +20,7 @@ func splunkRig(t *testing.T, secure, acks bool, change func(*sink.SplunkConfig))
 	cfg := sink.DefaultSplunk()
 	base, ca := serveOn(t, net, peer, secure, false)
 	cfg.TLS.CAFile = ca
-	cfg.URL, cfg.Token = safe.Secret(base), splunkCanary
+	cfg.URL, cfg.Token = base, splunkCanary
 	change(cfg)
 	return &sinktest.Rig{
 		Config: cfg,

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"s1stream/internal/event"
-	"s1stream/internal/safe"
 	"s1stream/internal/testpeer"
 )
 
@@ -15,7 +14,7 @@ import (
 func TestSplunkPeer_IsTakenByAnotherHEC(t *testing.T) {
 	v := testpeer.StartVictoriaLogs(t)
 	cfg := DefaultSplunk()
-	cfg.URL, cfg.Token = safe.Secret(v.HEC), "token"
+	cfg.URL, cfg.Token = v.HEC, "token"
 	s, err := NewSplunk(*cfg, Deps{Name: "siem", Source: "emea"})
 	if err != nil {
 		t.Fatal(err)

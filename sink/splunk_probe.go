@@ -29,20 +29,27 @@ func (c *SplunkConfig) Probe(ctx context.Context, d Deps) Probe {
 	if !p.httpReach(ctx, transport, s.target) {
 		return p
 	}
-	s.probeHealth(ctx, &p)
-	s.probeAcks(ctx, &p)
+	healthy := s.probeHealth(ctx, &p)
+	acks := s.probeAcks(ctx, &p)
+	if !healthy && !acks && len(p.Problems) == 0 {
+		p.Warnings = append(p.Warnings, Problem{
+			What:   "nothing at " + s.target.origin + " answers as a collector does, neither about its health nor about acks",
+			Remedy: "check url: https:// or http://, the port (8088 where nobody changed it), and the path, if there is one",
+		})
+	}
 	if len(p.Problems) == 0 && c.Index != "" {
 		p.Found = append(p.Found, "that the token may write to index "+c.Index+" is first checked by the first event")
 	}
 	return p
 }
 
-// probeHealth notes whether the collector takes events. One that is merely busy is no problem to mend here.
-func (s *Splunk) probeHealth(ctx context.Context, p *Probe) {
+// probeHealth notes whether the collector takes events, and reports whether anything there knows the question. One that
+// is merely busy is no problem to mend here. Some say that they are well by the status alone.
+func (s *Splunk) probeHealth(ctx context.Context, p *Probe) bool {
 	reply, err := s.roundTrip(ctx, "/health", nil, false)
 	if err != nil {
 		*p = p.httpProblem(err, "check url, proxy and the tls keys")
-		return
+		return false
 	}
 	a, err := readSplunkAnswer(reply.body)
 	switch {
@@ -54,15 +61,16 @@ func (s *Splunk) probeHealth(ctx context.Context, p *Probe) {
 		_, _, err := s.target.judgeSplunk(reply)
 		*p = p.httpProblem(err, "the collector takes no events now: look at its queues; they are sent once it does")
 	}
+	return err == nil || reply.status == http.StatusOK
 }
 
-// probeAcks notes what the token is good for.
-func (s *Splunk) probeAcks(ctx context.Context, p *Probe) {
+// probeAcks notes what the token is good for, and reports whether the answer is a collector's.
+func (s *Splunk) probeAcks(ctx context.Context, p *Probe) bool {
 	const frontDoor = "an event counts as delivered once the front door has taken it, before it is indexed"
 	reply, err := s.roundTrip(ctx, "/ack?channel="+s.channel.guid, []byte(`{"acks":[0]}`), false)
 	if err != nil {
 		*p = p.httpProblem(err, "check url, proxy and the tls keys")
-		return
+		return false
 	}
 	_, aerr := readSplunkAcks(reply.body)
 	a, cerr := readSplunkAnswer(reply.body)
@@ -84,4 +92,5 @@ func (s *Splunk) probeAcks(ctx context.Context, p *Probe) {
 	default:
 		*p = p.httpProblem(jerr, "check url, and the collector's own log")
 	}
+	return aerr == nil || cerr == nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,7 +17,6 @@ import (
 	"time"
 
 	"s1stream/internal/event"
-	"s1stream/internal/safe"
 	"s1stream/internal/testpeer"
 	"s1stream/sink/format"
 )
@@ -27,7 +27,7 @@ func splunkTestSink(t *testing.T, h http.Handler, change func(*SplunkConfig)) *S
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
 	cfg := DefaultSplunk()
-	cfg.URL, cfg.Token = safe.Secret(srv.URL), "token"
+	cfg.URL, cfg.Token = srv.URL, "token"
 	if change != nil {
 		change(cfg)
 	}
@@ -69,6 +69,33 @@ func TestSplunk_GradeIsWhatTheCollectorShows(t *testing.T) {
 		p := s.cfg.Probe(t.Context(), Deps{})
 		if wantProblem := tt.want == "denied"; p.Grade != tt.now || (len(p.Problems) > 0) != wantProblem {
 			t.Errorf("%s, acks %v: Probe: %+v", tt.ack, tt.acks, p)
+		}
+	}
+}
+
+func TestSplunk_ProbeDoubtsWhatAnswersAsNoCollector(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		health, ack    int
+		healthy, doubt bool
+	}{
+		{"a web server on another port", http.StatusNotFound, http.StatusNotFound, false, true},
+		{"a port that wants TLS", http.StatusBadRequest, http.StatusBadRequest, false, true},
+		{"a collector of others that says by its status alone that it is well", http.StatusOK, http.StatusBadRequest, false, false},
+		{"a collector of others that knows no acks", http.StatusOK, http.StatusNotFound, true, false},
+	} {
+		s := splunkTestSink(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case !strings.HasSuffix(r.URL.Path, "/health"):
+				w.WriteHeader(tt.ack)
+			case tt.healthy:
+				_, _ = io.WriteString(w, `{"text":"HEC is healthy","code":17}`)
+			default:
+				w.WriteHeader(tt.health)
+			}
+		}), nil)
+		if p := s.cfg.Probe(t.Context(), Deps{}); len(p.Problems) > 0 || (len(p.Warnings) > 0) != tt.doubt {
+			t.Errorf("%s: Probe: %+v", tt.name, p)
 		}
 	}
 }
@@ -339,7 +366,7 @@ func TestSplunk_ARequestKeepsToItsLimitWhateverTheID(t *testing.T) {
 	}))
 	t.Cleanup(srv.Close)
 	cfg := DefaultSplunk()
-	cfg.URL, cfg.Token, cfg.Gzip = safe.Secret(srv.URL), "token", false
+	cfg.URL, cfg.Token, cfg.Gzip = srv.URL, "token", false
 	s, err := NewSplunk(*cfg, Deps{Name: "siem", Source: "emea", MaxMessageBytes: limit})
 	if err != nil {
 		t.Fatal(err)
@@ -378,7 +405,7 @@ func TestSplunkConfig_FindsTheCollector(t *testing.T) {
 		"https://h/insert/splunk":                     "https://h/insert/splunk/services/collector",
 		"https://h/insert/splunk/services/collector/": "https://h/insert/splunk/services/collector",
 	} {
-		u, err := (&SplunkConfig{URL: safe.Secret(in)}).collector()
+		u, err := (&SplunkConfig{URL: in}).collector()
 		if err != nil || u.String() != want {
 			t.Errorf("%s: %v (%v), want %s", in, u, err, want)
 		}

@@ -28,8 +28,8 @@ func (a *app) checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Try a configuration without sending an event",
-		Long: `check reads the configuration, looks at the checkpoint directory and the ops address, asks every console (network, TLS, token, permission, clock) and reaches every
-sink without sending it an event. Each finding is a line: ok, warn or FAIL, and below a FAIL what to do about
+		Long: `check reads the configuration, looks at the checkpoint directory and the ops address, asks every console
+(network, TLS, token, permission, clock) and reaches every sink without sending it an event. Each finding is a line: ok, warn or FAIL, and below a FAIL what to do about
 it. A sink's first line says what its acknowledgement proves ("acknowledged": the destination has answered
 that it has the event; "best-effort": the bytes have left this machine) and how many connections a line opens.
 

@@ -41,6 +41,9 @@ func (b *builder) checkConsole(ctx context.Context, s config.Source) []finding {
 	}
 	out := append([]finding{ok("reached %s%s", origin, tlsText(status.TLS))}, certificate(status.TLS)...)
 	out = append(out, clock(status))
+	if at, err := source.StartAt(s.Config.Start, time.Now()); err == nil && at.After(time.Now().Add(time.Minute)) {
+		out = append(out, warn("correct start, unless it is meant so", "start = %q is in the future: what changes before is not delivered to a sink without a checkpoint", s.Config.Start))
+	}
 	info, err := c.Ask(ctx, source.InfoPath, nil)
 	switch {
 	case err != nil:

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -77,7 +78,14 @@ func (s *selection) lines(a *app, args []string) (*config.Config, []lineOf, erro
 		}
 	}
 	if len(out) == 0 {
-		return nil, nil, usagef("the configuration has no line from source %q to sink %q; it has %s", s.source, s.sink, names(linesOf(cfg)))
+		wanted := ""
+		if s.source != "" {
+			wanted = fmt.Sprintf(" from source %q", s.source)
+		}
+		if s.sink != "" {
+			wanted += fmt.Sprintf(" to sink %q", s.sink)
+		}
+		return nil, nil, usagef("the configuration has no line%s; it has %s", wanted, names(linesOf(cfg)))
 	}
 	return cfg, out, nil
 }

@@ -55,6 +55,19 @@ func TestCheckpointReset_MakesTheNextRunReadAgainFromThere(t *testing.T) {
 	runOnce(t, s, 10+young)
 }
 
+func TestCheckpoint_SaysWhichLineThereIsNot(t *testing.T) {
+	s := configure(t, "http://127.0.0.1:1", "", "")
+	for args, want := range map[string]string{
+		"--sink x":   `no line to sink "x"; it has prod siem`,
+		"x":          `no line from source "x"; it has prod siem`,
+		"prod other": `no line from source "prod" to sink "other"; it has prod siem`,
+	} {
+		p := call(t, nil, append([]string{"checkpoint", "reset", "--config", s.file, "--from", "all", "--yes"}, strings.Fields(args)...)...)
+		p.wantCode(t, exitUsage)
+		contains(t, p.err.String(), want)
+	}
+}
+
 // The copies of secrets that systemd makes are there only while the service runs, and reset wants it stopped.
 func TestCheckpoint_NeedsNoSecrets(t *testing.T) {
 	_, server := serve(t, 2)

@@ -122,9 +122,10 @@ func watch(signals <-chan os.Signal, end <-chan struct{}, first, second context.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "s1stream",
-		Short: "Stream SentinelOne threats to Kafka, syslog, HTTP and files",
+		Short: "Stream SentinelOne threats to SIEMs",
 		Long: `s1stream reads the threats of SentinelOne consoles and streams every threat, and every later change of
-one, to Kafka, syslog, HTTP and files: at least once, with a checkpoint for each destination.
+one, to Kafka, syslog, RELP, Splunk, Elastic, OpenSearch, Microsoft Sentinel, HTTP and files: at least once,
+with a checkpoint for each destination.
 
 SIGTERM, SIGINT and SIGHUP end a command in order, a second one at once.
 

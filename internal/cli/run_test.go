@@ -57,6 +57,24 @@ func TestRun_GoesOnAfterARestartWithoutRepeats(t *testing.T) {
 	}
 }
 
+// A year mistyped would deliver nothing, look well, and alert nobody.
+func TestRun_WarnsOfAStartInTheFuture(t *testing.T) {
+	_, server := serve(t, 1)
+	s := configure(t, server.URL, "", "")
+	env := []string{"S1STREAM_SOURCE__PROD__START=" + time.Now().AddDate(1, 0, 0).Format(time.RFC3339)}
+	p := call(t, env, "check", "--config", s.file)
+	p.wantCode(t, 0)
+	contains(t, p.out.String(), "warn  source prod: start = ", "is in the future", "-> correct start")
+	p = begin(t, env, "run", "--config", s.file)
+	until(t, "the line starts", func() bool { return strings.Contains(p.err.String(), "line starts") })
+	p.signal()
+	p.end(t)
+	contains(t, p.err.String(), "level=WARN", "start is in the future, and what changes before is not delivered")
+	if p = call(t, nil, "check", "--config", s.file); strings.Contains(p.out.String(), "future") {
+		t.Errorf("a start in the past is doubted:\n%s", p.out)
+	}
+}
+
 func TestRun_LetsNoSecondProcessIntoItsDirectory(t *testing.T) {
 	_, server := serve(t, 1)
 	s := configure(t, server.URL, "", "")
@@ -272,6 +290,15 @@ func TestRun_ServesMetricsAndReadinessThatPromtoolWouldPass(t *testing.T) {
 	}
 	for _, problem := range problems {
 		t.Errorf("%s: %s", problem.Metric, problem.Text)
+	}
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE s1stream_(\S+)`).FindAllStringSubmatch(metrics, -1) {
+		if !strings.Contains(string(page), "`"+m[1]+"`") {
+			t.Errorf("docs/operations.md does not have %s", m[1])
+		}
 	}
 
 	// check knows the run that it looks at, and tells another one.

@@ -122,7 +122,7 @@ func (r *report) parse(data []byte, env []string) *Config {
 			row, column := e.Position()
 			at = fmt.Sprintf("line %d, column %d", row, column)
 		}
-		r.mistake(at, "%s", safe.Text(text))
+		r.mistake(at, "%s", safe.Text(unquoted(text)))
 		return nil
 	}
 	c := defaults(env)
@@ -131,6 +131,18 @@ func (r *report) parse(data []byte, env []string) *Config {
 	c.Sinks = r.decodeSinks(tables["sink"])
 	r.validate(c)
 	return c
+}
+
+// unquoted says what to do about a text without its quotes, which the parser takes for a number, and quotes: it may be a
+// secret.
+func unquoted(text string) string {
+	text, _, _ = strings.Cut(text, ": strconv.")
+	for _, sign := range []string{"number", "float", "digit", "expected newline"} {
+		if strings.Contains(text, sign) {
+			return text + ": texts, durations and sizes are written in quotes"
+		}
+	}
+	return text
 }
 
 // delimiter separates keys inside koanf. It can't be "." because a TOML key may hold one.

@@ -122,6 +122,10 @@ func TestLoad_WarnsOfSecretsThatOthersCanRead(t *testing.T) {
 		{"a token file of one's own", `token_file = "` + closed + `"`, 0o644, ""},
 		{"a token in a configuration that others can read", `token = "t"`, 0o644, "source.main.token: every user"},
 		{"a token in a configuration of one's own", `token = "t"`, 0o600, ""},
+		{"a proxy without a password", `token_file = "` + closed + "\"\nproxy = \"http://proxy.example.com:3128\"", 0o644, ""},
+		{"no proxy", `token_file = "` + closed + "\"\nproxy = \"direct\"", 0o644, ""},
+		{"a proxy with a password", `token_file = "` + closed + "\"\nproxy = \"http://me:secret@proxy.example.com:3128\"", 0o644, "source.main.proxy: every user"},
+		{"a collector's address", `token_file = "` + closed + "\"\n[sink.splunk]\ntype = \"splunk\"\nurl = \"https://hec.example.com:8088\"\ntoken_file = \"" + closed + `"`, 0o644, ""},
 	} {
 		cfg, err := Load(write("config.toml", strings.Replace(format, "%", c.token, 1), c.mode), nil)
 		if err != nil {

@@ -127,6 +127,7 @@ func (r *report) warnInlineTable(prefix string, table any, path string) {
 		switch {
 		case isTable(field.Type()):
 			r.warnInlineTable(full, field.Addr().Interface(), path)
+		case key == "proxy" && !strings.Contains(field.String(), "@"): // an address, without a password
 		case holdsSecret(field.Interface()) && r.origins[full] == "":
 			r.warn(full, "every user of this machine can read %s: chmod o-r it, or use a file of its own", path)
 		}
@@ -136,7 +137,7 @@ func (r *report) warnInlineTable(prefix string, table any, path string) {
 func holdsSecret(value any) bool {
 	switch v := value.(type) {
 	case safe.Secret:
-		return v != "" && v != "direct"
+		return v != ""
 	case []safe.Secret:
 		return len(v) > 0
 	}

@@ -132,7 +132,7 @@ func elsewhere(typeName string) func(key string) string {
 		if others == nil {
 			return ""
 		}
-		return fmt.Sprintf("a sink of type %q has no such key, %s has", typeName, strings.Join(others, " and "))
+		return fmt.Sprintf("a sink of type %q has no such key; one of type %s has", typeName, strings.Join(others, " or "))
 	}
 }
 

@@ -102,6 +102,9 @@ func (s *stream) begin(lines []*line) {
 	if err != nil {
 		return // the stop came first
 	}
+	if time.Until(start) > time.Hour { // by our clock: the console's may be a little ahead
+		s.log.Warn("start is in the future, and what changes before is not delivered", "frontier", start.Format(time.RFC3339Nano))
+	}
 	wait := newBackoff(time.Minute)
 	for len(lines) > 0 {
 		var left, begun []*line
