@@ -119,6 +119,18 @@ func TestHTTPProbe_EndsWithItsContext(t *testing.T) {
 	}
 }
 
+// A proxy that is down is not to be looked for at the destination.
+func TestHTTPProbe_TellsAProxyThatIsDown(t *testing.T) {
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	cfg := DefaultHTTP()
+	cfg.URL, cfg.Proxy = "https://siem.invalid/in", safe.Secret(gone.URL)
+	p := cfg.Probe(t.Context(), Deps{})
+	if len(p.Problems) != 1 || !strings.Contains(p.Problems[0].Remedy, "check proxy") {
+		t.Errorf("Probe: %+v", p)
+	}
+}
+
 // httpTestProxy answers CONNECT and plain requests by itself: no name is ever looked up.
 func httpTestProxy(t *testing.T, status int, backend string) (proxy *httptest.Server, asked *atomic.Value) {
 	t.Helper()

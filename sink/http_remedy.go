@@ -29,6 +29,8 @@ func httpRemedyFor(err error) (remedy string, operator bool) {
 	switch {
 	case errors.As(err, &proxy):
 		return "check proxy: its address, its credentials, and whether it may reach this host", httpClass(proxy.status) == httpDenied
+	case errors.As(err, &op) && op.Op == "proxyconnect": // how net/http marks what is not of the destination
+		return "the proxy is not reached: check proxy, or HTTPS_PROXY where proxy is not set", false
 	case errors.As(err, &host):
 		return "use the name that the certificate is for in the URL, or set tls.server_name to it", true
 	case errors.As(err, &expiry):
