@@ -29,9 +29,10 @@ func (a *app) checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Try a configuration without sending an event",
 		Long: `check reads the configuration, looks at the checkpoint directory and the ops address, asks every console
-(network, TLS, token, permission, clock) and reaches every sink without sending it an event. Each finding is a line: ok, warn or FAIL, and below a FAIL what to do about
-it. A sink's first line says what its acknowledgement proves ("acknowledged": the destination has answered
-that it has the event; "best-effort": the bytes have left this machine) and how many connections a line opens.
+(network, TLS, token, permission, clock) and reaches every sink without sending it an event. Each finding is a
+line: ok, warn or FAIL, and below a FAIL what to do about it. A sink's first line says what its acknowledgement
+proves ("acknowledged": the destination has answered that it has the event; "best-effort": the bytes have left
+this machine) and how many connections a line opens.
 
 It takes no lock, so it may run beside ` + "`s1stream run`" + `. Run it as the user that s1stream runs as, or it can't tell
 what that user may do. The exit code is 0 only if nothing failed.`,
