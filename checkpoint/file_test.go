@@ -16,6 +16,7 @@ import (
 
 	"s1stream/checkpoint"
 	"s1stream/checkpoint/crashfs"
+	"s1stream/internal/testpeer"
 )
 
 func TestFile_HasNoneBeforeItsFirstSave(t *testing.T) {
@@ -307,7 +308,7 @@ func TestOS_KeepsModesAndRoundTrips(t *testing.T) {
 func TestOS_RecoversFromAFullDisk(t *testing.T) {
 	path := t.TempDir()
 	if err := syscall.Mount("tmpfs", path, "tmpfs", 0, "size=1m"); err != nil {
-		t.Skipf("mounting a tmpfs: %v (crash_test.go tries every call with ENOSPC)", err)
+		testpeer.Skip(t, fmt.Sprintf("mounting a tmpfs: %v (run as root; crash_test.go tries every call with ENOSPC)", err))
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(path, 0); err != nil {

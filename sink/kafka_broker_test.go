@@ -24,9 +24,7 @@ import (
 
 // One broker serves all: it takes seconds to start. The last rows end it.
 func TestKafka_WithARealBroker(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts a JVM")
-	}
+	testpeer.Long(t, "starts a JVM")
 	b := testpeer.StartKafka(t)
 	b.CreateTopic(t, kafkaTestTopic, 3)
 	for _, row := range []struct {

@@ -23,9 +23,7 @@ const kafkaSession = 3 * time.Second
 // One broker, whose own validator checks signature, issuer, audience and times, and whose authorizer refuses what was
 // not granted.
 func TestKafka_OAuthWithARealBroker(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts a JVM")
-	}
+	testpeer.Long(t, "starts a JVM")
 	issuer := testpeer.StartKafkaIssuer(t)
 	b := testpeer.StartKafka(t, append(issuer.Lines(kafkaSession), testpeer.KafkaACLs()...)...)
 	for _, row := range []struct {

@@ -28,9 +28,7 @@ type kafkaShipped struct {
 }
 
 func TestKafka_WithWhatIsShippedForIt(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts a JVM")
-	}
+	testpeer.Long(t, "starts a JVM")
 	tools := testpeer.Dir(t, "Kafka's tools", "judges", "kafka", "lib")
 	b := kafkaShipped{
 		Kafka: testpeer.StartKafka(t, "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users=User:ANONYMOUS"),

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"s1stream/internal/testpeer"
 )
 
 // bugSeeds is how many scenarios a bug has to show itself in.
@@ -19,9 +21,7 @@ const bugSeeds = 400
 // TestBugs_EachIsFoundByTheScenarios proves that the scenarios can fail: each deliberate bug of testdata/bugs, laid
 // over the source, makes them, by the words of the oracle. That they pass without a bug is TestScenario.
 func TestBugs_EachIsFoundByTheScenarios(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compiles the package once a bug")
-	}
+	testpeer.Long(t, "compiles the package once a bug")
 	files, err := filepath.Glob("testdata/bugs/*.txt")
 	if err != nil || len(files) != 5 {
 		t.Fatalf("found the bugs %q, %v; want 5", files, err)

@@ -20,6 +20,7 @@ import (
 	"s1stream/internal/event"
 	"s1stream/internal/ops"
 	"s1stream/internal/safe"
+	"s1stream/internal/testpeer"
 	"s1stream/sink"
 	"s1stream/sink/format"
 	"s1stream/source"
@@ -83,9 +84,7 @@ func (r *receiver) at(v event.Version) time.Time {
 // three receivers. For a while one is dead and one slow; the healthy one's events then take no longer than before,
 // once the others have had their patience, and memory stays flat. Afterwards all have everything.
 func TestIsolation_AHealthySinkIsUnaffectedByADeadAndASlowOne(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes 15 s")
-	}
+	testpeer.Long(t, "takes 15 s")
 	others := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, others) }) // runs last, once the receivers are closed
 

@@ -19,10 +19,24 @@ import (
 // Missing skips the test, or fails it under CI=true, because a peer is not installed.
 func Missing(t testing.TB, what string) {
 	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is not installed: run .ci/peers", what)
+	Skip(t, what+" is not installed: run .ci/peers")
+}
+
+// Long skips the test under -short.
+func Long(t testing.TB, why string) {
+	t.Helper()
+	if testing.Short() {
+		Skip(t, why)
 	}
-	t.Skipf("%s is not installed: run .ci/peers", what)
+}
+
+// Skip is the one way by which a test is left out. Under CI=true none may be: there it fails.
+func Skip(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
 }
 
 // Dir returns a directory below .peers, or calls Missing.
