@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -202,7 +203,8 @@ func (l *line) pause(ctx context.Context, wait *backoff.ExponentialBackOff, err 
 	l.retried.Add(1)
 	d := wait.NextBackOff()
 	var denied *sink.DeniedError
-	if findAny(err, &denied) {
+	causes := causesOf(err)
+	if slices.ContainsFunc(causes, func(cause error) bool { return errors.As(cause, &denied) }) {
 		d = max(d, deniedPause)
 		l.cond.Fail("destination denies", err)
 	} else {
@@ -210,7 +212,7 @@ func (l *line) pause(ctx context.Context, wait *backoff.ExponentialBackOff, err 
 	}
 	// A stop has no time for our own pauses: what was mended meanwhile gets its chance before the deadline. What
 	// the destination asked for stands.
-	if asked := askedWait(err); asked >= d {
+	if asked := askedWait(causes); asked >= d {
 		return sleep(ctx, nil, asked)
 	}
 	select {
@@ -234,34 +236,24 @@ func sleep(ctx context.Context, cut <-chan struct{}, d time.Duration) bool {
 	return true
 }
 
-// findAny finds an error of a class in err or in any record's error of a batch.
-func findAny[T error](err error, target *T) bool {
+// causesOf returns the error of each record of a batch that failed, or err, which is of them all.
+func causesOf(err error) (causes []error) {
 	var batch *sink.BatchError
 	if !errors.As(err, &batch) {
-		return errors.As(err, target)
+		return []error{err}
 	}
 	for _, f := range batch.Failed {
-		if errors.As(f.Err, target) {
-			return true
-		}
+		causes = append(causes, f.Err)
 	}
-	return false
+	return causes
 }
 
 // askedWait returns the longest wait that the destination asked for, -1 for none.
-func askedWait(err error) time.Duration {
-	all := []error{err}
-	var batch *sink.BatchError
-	if errors.As(err, &batch) {
-		all = nil
-		for _, f := range batch.Failed {
-			all = append(all, f.Err)
-		}
-	}
+func askedWait(causes []error) time.Duration {
 	longest := time.Duration(-1)
-	for _, one := range all {
+	for _, cause := range causes {
 		var later *sink.RetryAfterError
-		if errors.As(one, &later) {
+		if errors.As(cause, &later) {
 			longest = max(longest, later.After)
 		}
 	}
