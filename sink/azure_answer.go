@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"s1stream/internal/retryafter"
@@ -120,11 +119,9 @@ var azureRemedies = map[string]string{
 func (t *httpTarget) judgeAzure(r *azureAnswer, token string) (err error, last bool) { //nolint:revive // as post
 	said := readAzureError(r.body)
 	text := fmt.Sprintf("%s answers %d %s", t.origin, r.status, http.StatusText(r.status))
+	hide := t.hiding(token).hide
 	for _, s := range []string{said.Code, said.Message} {
-		if len(token) >= 4 { // a shorter one can't be kept secret
-			s = strings.ReplaceAll(s, token, "***")
-		}
-		if s = safe.Snippet([]byte(t.hide.Replace(s)), 2*httpQuote); s != "" {
+		if s = safe.Snippet([]byte(hide.Replace(s)), 2*httpQuote); s != "" {
 			text += ": " + s
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"s1stream/internal/event"
+	"s1stream/sink/format"
 )
 
 func fileTestSink(t *testing.T, cfg FileConfig) *File {
@@ -76,6 +77,26 @@ func TestFile_CutsATornLastLineOff(t *testing.T) {
 			fileWrite(t, fileTestSink(t, FileConfig{Path: path}), "{new}")
 			fileWant(t, path, tt.kept+"{new}\n")
 		})
+	}
+}
+
+// What the encoders write is what a torn line is known by.
+func TestFile_KnowsATornLineOfEachTextFormat(t *testing.T) {
+	for _, of := range [][2]string{{"cef", "0"}, {"cef", "1"}, {"leef", "1.0"}, {"leef", "2.0"}} {
+		encode, err := format.New(of[0], format.Options{Version: of[1]}, "console.example.com", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, _, err := encode(nil, syslogEvent("1", 1, ""), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, torn := range []int{4, 20, len(line) / 2, len(line)} {
+			tail, start, err := fileReadTail(strings.NewReader("{1}\n"+string(line[:torn])), int64(len("{1}\n")+torn))
+			if tail != fileTailTorn || start != int64(len("{1}\n")) || err != nil {
+				t.Errorf("%s %s after %d bytes: tail %v from %d, %v; want torn from 4", of[0], of[1], torn, tail, start, err)
+			}
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package sink
 
 import (
-	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -108,15 +107,8 @@ func httpURLSecrets(u *url.URL) []string {
 }
 
 func (t *httpTarget) setSecrets(secrets []string) {
-	// A text of less than four characters can't be kept secret, and hiding it would garble everything.
-	secrets = slices.DeleteFunc(secrets, func(s string) bool { return len(s) < 4 })
-	slices.SortFunc(secrets, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
-	t.secrets = slices.Compact(secrets)
-	pairs := make([]string, 0, 2*len(t.secrets))
-	for _, s := range t.secrets {
-		pairs = append(pairs, s, "***")
-	}
-	t.hide = strings.NewReplacer(pairs...)
+	t.secrets = safe.Hideable(secrets)
+	t.hide = safe.Hider(t.secrets...)
 }
 
 func (t *httpTarget) equal(o *httpTarget) bool {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
@@ -135,8 +134,5 @@ type kafkaExchange struct {
 
 // hide takes the password out of what the broker says.
 func (e kafkaExchange) hide(s string) string {
-	if len(e.password) < 4 { // can't be kept secret, and hiding it would garble everything
-		return s
-	}
-	return strings.ReplaceAll(s, e.password.Reveal(), "***")
+	return safe.Hider(e.password.Reveal()).Replace(s)
 }

@@ -5,11 +5,13 @@ package safe
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -86,6 +88,23 @@ func ReadSecrets(file string) ([]Secret, error) {
 func OpenToOthers(file string) bool {
 	fi, err := os.Stat(file)
 	return err == nil && fi.Mode().Perm()&0o004 != 0
+}
+
+// Hideable returns the secrets that can be hidden, each once, the longest first. A text of less than four characters can't
+// be kept secret, and hiding it would garble everything.
+func Hideable(secrets []string) []string {
+	secrets = slices.DeleteFunc(slices.Clone(secrets), func(s string) bool { return len(s) < 4 })
+	slices.SortFunc(secrets, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	return slices.Compact(secrets)
+}
+
+// Hider puts *** in the place of each secret that can be hidden.
+func Hider(secrets ...string) *strings.Replacer {
+	var pairs []string
+	for _, s := range Hideable(secrets) {
+		pairs = append(pairs, s, hidden)
+	}
+	return strings.NewReplacer(pairs...)
 }
 
 // Origin returns scheme and host of a URL: all of it that may be shown.

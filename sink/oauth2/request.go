@@ -168,23 +168,14 @@ func (c *Client) scrub(err error, secret safe.Secret) error {
 
 // hide takes the secret, and the query of the URL, out of what the endpoint says, in each way that it may echo them.
 func (c *Client) hide(s string, secret safe.Secret) string {
-	hidden := []string{}
-	add := func(texts ...string) {
-		for _, text := range texts {
-			if len(text) >= 4 { // a shorter one can't be kept secret, and hiding it would garble everything
-				hidden = append(hidden, text, "***")
-			}
-		}
-	}
 	raw := secret.Reveal()
-	if escaped := url.QueryEscape(raw); len(raw) >= 4 {
-		add(base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.cfg.ClientID)+":"+escaped)), raw, escaped)
-	}
+	escaped := url.QueryEscape(raw)
+	hidden := []string{raw, escaped, base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.cfg.ClientID) + ":" + escaped))}
 	if u, err := url.Parse(c.cfg.URL); err == nil && u.RawQuery != "" {
-		add(u.RequestURI(), u.RawQuery)
+		hidden = append(hidden, u.RequestURI(), u.RawQuery)
 		for _, values := range u.Query() {
-			add(values...)
+			hidden = append(hidden, values...)
 		}
 	}
-	return strings.NewReplacer(hidden...).Replace(s)
+	return safe.Hider(hidden...).Replace(s)
 }
